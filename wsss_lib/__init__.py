@@ -1,1 +1,1 @@
-"""Steps of weakly supervised and explanation-guided semantic segmentation: image -> network -> maps -> labels -> score."""
+"""Steps of weakly supervised and explanation-guided segmentation: image -> network -> maps -> labels -> score."""

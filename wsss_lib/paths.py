@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(os.environ.get("WSSS_PROJECT") or Path(__file__).resolve().parents[1])  # the tests run small projects
 NOTEBOOKS = PROJECT / "notebooks"
 PARAMS = PROJECT / "params"
 
@@ -47,6 +47,7 @@ def data_path(name: str) -> Path:
         raise FileNotFoundError(f"{name!r} leads out of WSSS_DATA ({root}); name a path below it")
     if not path.exists():
         raise FileNotFoundError(
-            f"nothing at {path} (WSSS_DATA is {root}); `python -m wsss_lib.data.download --list` names what can be fetched"
+            f"nothing at {path} (WSSS_DATA is {root}); "
+            f"`python -m wsss_lib.data.download --list` names what can be fetched"
         )
     return path

@@ -1,0 +1,36 @@
+"""Options and fixtures of the whole suite."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from wsss_lib.tests.golden_files import COMMITTED, Golden
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", type=Path, default=COMMITTED, help="folder with values of the authors' code")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "conforms(name): the one test of golden file <paper>/<file>")
+
+
+@pytest.fixture
+def golden_folder(request: pytest.FixtureRequest) -> Path:
+    return request.config.getoption("--golden")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest, golden_folder: Path) -> Golden:
+    """The golden file that the test's ``conforms`` mark names; absent only from a folder given by ``--golden``."""
+    (name,) = request.node.get_closest_marker("conforms").args
+    path = golden_folder / f"{name}.npz"
+    if golden_folder != COMMITTED and not path.exists():
+        pytest.skip(f"{golden_folder} holds no {name}.npz")
+    return Golden(path)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,39 @@
+"""Every golden file has one test or is listed as awaiting one; the comparison itself can fail."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from wsss_lib.tests.golden_files import COMMITTED, Golden, names_awaiting_a_test, names_with_a_test
+
+
+def test_every_file_has_one_test(golden_folder):
+    present = {path.relative_to(golden_folder).with_suffix("").as_posix() for path in golden_folder.rglob("*.npz")}
+    tested, awaiting = Counter(names_with_a_test()), set(names_awaiting_a_test())
+    assert not {name for name, count in tested.items() if count > 1}, "two tests for one golden file"
+    assert not (awaiting & set(tested)), "golden files that have a test are still listed as awaiting one"
+    assert not (present - set(tested) - awaiting), "golden files without a test"
+    if golden_folder == COMMITTED:
+        assert not (set(tested) | awaiting) - present, "tests or list entries without a golden file"
+
+
+def stored(tmp_path, **arrays) -> Golden:
+    np.savez(tmp_path / "file.npz", meta='{"rtol": 0.001, "atol": 0.5}', **arrays)
+    return Golden(tmp_path / "file.npz")
+
+
+def test_check_accepts_the_value_and_refuses_another(tmp_path):
+    golden = stored(tmp_path, out_a=np.array([10.0, 20.0]))
+    golden.check("out_a", np.array([10.1, 20.0]))
+    with pytest.raises(AssertionError, match="out_a"):
+        golden.check("out_a", np.array([11.0, 20.0]))
+    with pytest.raises(AssertionError, match="shape"):
+        golden.check("out_a", np.array([[10.0, 20.0]]))
+
+
+@pytest.mark.parametrize("array, reason", [([0.1, 0.2], "zeros"), ([10.1, 10.2], "constant")])
+def test_check_refuses_a_tolerance_that_cannot_fail(tmp_path, array, reason):
+    golden = stored(tmp_path, out_a=np.array(array))
+    with pytest.raises(AssertionError, match=reason):
+        golden.check("out_a", golden["out_a"])
