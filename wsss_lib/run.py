@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,7 @@ class Run:
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
             "threads": torch.get_num_threads(),
             "git": _git_state(),
-            "versions": {"python": platform.python_version()}
-            | {name: importlib.metadata.version(name) for name in PACKAGES},
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "files": list_files(self.folder),
         }
         write_json(self.folder / (DRAFT if self.headless else RECORD), record)

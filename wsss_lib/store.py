@@ -4,6 +4,7 @@ Every file of a run is written through :func:`write_file`: to a temporary name i
 Whoever finds a file under its final name finds all of it.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -80,7 +81,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """
     if not Path(path).exists():
         raise FileNotFoundError(
-            f"no weights at {path}; run the notebook that makes them: ./run_all.sh --only {Path(path).parent.parent.name}"
+            f"no weights at {path}; make them with ./run_all.sh --only {Path(path).parent.parent.name}"
         )
     return safetensors.torch.load_file(path)
 
