@@ -70,6 +70,7 @@ class ParameterSpec:
 
     notebook: str
     parameters: tuple[Parameter, ...]
+    title: str = ""  # first heading of the notebook
 
     def __iter__(self):
         return iter(self.parameters)
@@ -120,7 +121,8 @@ def read_parameters(notebook: Path) -> ParameterSpec:
     tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     if len(tagged) != 1:
         raise ParameterError(f"{notebook} has {len(tagged)} cells tagged 'parameters'; it needs one")
-    return ParameterSpec(notebook.stem, parse_parameters("".join(tagged[0]["source"]), notebook.stem))
+    heading = "".join(cells[0]["source"]).partition("\n")[0].lstrip("# ") if cells[0]["cell_type"] == "markdown" else ""
+    return ParameterSpec(notebook.stem, parse_parameters("".join(tagged[0]["source"]), notebook.stem), heading)
 
 
 def parse_parameters(source: str, where: str = "parameters") -> tuple[Parameter, ...]:

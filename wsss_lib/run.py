@@ -46,7 +46,7 @@ def start_run(notebook: str, namespace: dict[str, Any]) -> "Run":
         raise ParameterError(f"{notebook}: parameter {missing[0]!r} is not set; run the parameters cell first")
     parameters = spec.validate({name: namespace[name] for name in spec.names})
     namespace.update(parameters)
-    return Run(notebook, os.environ.get("WSSS_RUN") or "lab", parameters)
+    return Run(notebook, os.environ.get("WSSS_RUN") or "lab", parameters, spec.title)
 
 
 class Run:
@@ -59,8 +59,8 @@ class Run:
         checkpoint: folder for the training loop's checkpoints; ``None`` in JupyterLab, where the code may have changed.
     """
 
-    def __init__(self, notebook: str, name: str, parameters: dict[str, Any]):
-        self.notebook, self.name, self.parameters = notebook, name, parameters
+    def __init__(self, notebook: str, name: str, parameters: dict[str, Any], title: str = ""):
+        self.notebook, self.name, self.parameters, self.title = notebook, name, parameters, title
         self.folder = run_folder(f"{notebook}/{name}")
         self.hash = os.environ.get("WSSS_RUN_HASH")
         self.headless = bool(os.environ.get("WSSS_HEADLESS"))
@@ -155,6 +155,7 @@ class Run:
             shutil.rmtree(self.checkpoint, ignore_errors=True)
         record = {
             "run": f"{self.notebook}/{self.name}",
+            "title": self.title,
             "hash": self.hash,
             "parameters": self.parameters,
             "scores": _without_nan(scores),

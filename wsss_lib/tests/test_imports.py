@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "data": {"paths"},
     "parameters": {"paths"},
     "store": {"paths"},
-    "tables": {"paths"},
+    "tables": {"paths", "store"},
     "run": {"paths", "parameters", "store"},
     "networks": set(),
     "labels": set(),

@@ -1,0 +1,169 @@
+"""Tables over many runs, made from their records only: leader board, published beside ours, cost, what is missing."""
+
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wsss_lib.paths import PARAMS, outputs_root, run_folder
+from wsss_lib.store import read_json
+
+RUN_NAME = re.compile(r"(?P<profile>[^_-]+)(?:_(?P<variant>.+?))?(?:-seed(?P<seed>\d+))?")
+PROTOCOL = ["data", "split", "metric"]  # what two numbers must share to be compared
+
+
+def read_records(pattern: str) -> list[dict[str, Any]]:
+    """Records of the finished runs whose id fits a pattern such as ``*/demo*``, in the order of the notebooks.
+
+    Each has ``notebook``, ``profile``, ``variant`` (empty for the plain file) and ``seed_number`` added.
+    """
+    records = []
+    for path in sorted(outputs_root().glob("*/*/record.json")):
+        run_id = f"{path.parent.parent.name}/{path.parent.name}"
+        parts = RUN_NAME.fullmatch(path.parent.name)
+        if parts is None or not fnmatch(run_id, pattern):
+            continue
+        records.append(
+            read_json(path)
+            | {
+                "run": run_id,
+                "notebook": path.parent.parent.name,
+                "profile": parts["profile"],
+                "variant": parts["variant"] or "",
+                "seed_number": int(parts["seed"] or 0),
+            }
+        )
+    return records
+
+
+def method_name(record: dict[str, Any]) -> str:
+    """Title of the notebook, with the variant of the parameter file."""
+    title = record["title"] or record["notebook"]
+    return f"{title} ({record['variant']})" if record["variant"] else title
+
+
+def leader_board(records: Iterable[dict[str, Any]], metrics: dict[str, str], order_by: str) -> pd.DataFrame:
+    """One row a method: mean over its seeds, and the sample standard deviation where there are two or more.
+
+    Args:
+        records: from :func:`read_records`.
+        metrics: score name in the record -> column heading; methods without any of them are left out.
+        order_by: score name to sort by, best first.
+    """
+    rows = []
+    for (notebook, _), group in _by_method(records).items():
+        scores = {name: [r["scores"][name] for r in group if _is_number(r["scores"].get(name))] for name in metrics}
+        if not any(scores.values()):
+            continue
+        row: dict[str, Any] = {"method": method_name(group[0]), "notebook": notebook, "seeds": len(group)}
+        for name, heading in metrics.items():
+            row[heading] = np.mean(scores[name]) if scores[name] else np.nan
+            row[f"{heading} ±"] = np.std(scores[name], ddof=1) if len(scores[name]) > 1 else np.nan
+        rows.append(row)
+    columns = ["method", "notebook", "seeds", *(c for h in metrics.values() for c in (h, f"{h} ±"))]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame = frame.sort_values(metrics[order_by], ascending=False, na_position="last", kind="stable")
+    return frame.dropna(axis="columns", how="all").reset_index(drop=True)
+
+
+def score_groups(records: Iterable[dict[str, Any]], group: str) -> pd.DataFrame:
+    """A named group of scores (for example ``class_iou``) of every method: one row a method, mean over seeds."""
+    rows = {}
+    for records_of_method in _by_method(records).values():
+        groups = [r["scores"][group] for r in records_of_method if isinstance(r["scores"].get(group), dict)]
+        if groups:
+            rows[method_name(records_of_method[0])] = pd.DataFrame(groups).astype(float).mean()
+    return pd.DataFrame(rows).T.rename_axis("method")
+
+
+def published_numbers(file: Path | None = None) -> pd.DataFrame:
+    """Printed results, ``params/published.csv``; ``notebook`` and ``variant`` name the file that redoes them."""
+    frame = pd.read_csv(file or PARAMS / "published.csv", dtype=str, keep_default_na=False)
+    return frame.astype({"value": float})
+
+
+def published_beside_ours(published: pd.DataFrame, records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Every printed number with our mean over seeds on whichever data was run.
+
+    ``difference`` is given only where data, split and metric agree with the print; otherwise ours stands there for
+    orientation and ``note`` says on which data. A row without a run says 'not run'.
+    """
+    rows = []
+    methods = _by_method(records)
+    for printed in published.to_dict("records"):
+        group = methods.get((printed["notebook"], printed["variant"]), [])
+        name = f"{printed['metric']}_{printed['split']}"
+        ours = [r["scores"][name] for r in group if _is_number(r["scores"].get(name))]
+        row = {key: printed[key] for key in ("paper", "table", "row", *PROTOCOL)} | {"published": printed["value"]}
+        same_data = bool(group) and group[0]["parameters"].get("data") == printed["data"]
+        row["ours"] = np.mean(ours) if ours else np.nan
+        row["difference"] = row["ours"] - printed["value"] if ours and same_data else np.nan
+        row["note"] = "not run" if not ours else "" if same_data else f"ours on {group[0]['parameters'].get('data')}"
+        rows.append(row | {"source": printed["source"]})
+    columns = ["paper", "table", "row", *PROTOCOL, "published", "ours", "difference", "note", "source"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """What each run took: seconds, peak memory in MB, size of its files in MB, device, threads."""
+    rows = [
+        {
+            "run": r["run"],
+            "seconds": r["seconds"],
+            "peak memory (MB)": r["peak_memory_mb"],
+            "files (MB)": sum(made["bytes"] for made in r["files"].values()) / 1e6,
+            "device": r["device"],
+            "threads": r["threads"],
+        }
+        for r in records
+    ]
+    return pd.DataFrame(rows, columns=["run", "seconds", "peak memory (MB)", "files (MB)", "device", "threads"])
+
+
+def environment(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Commit, whether the sources differed from it, and versions of every run: one column a distinct environment."""
+    columns: dict[str, dict[str, str]] = {}
+    for r in records:
+        git = r["git"] or {"commit": "not a git checkout", "dirty": False}
+        versions = {"commit": git["commit"][:12], "sources changed since": "yes" if git["dirty"] else "no"} | r[
+            "versions"
+        ]
+        key = str(sorted(versions.items()))
+        columns.setdefault(key, versions | {"runs": ""})
+        columns[key]["runs"] += (", " if columns[key]["runs"] else "") + r["run"]
+    return pd.DataFrame({str(number): column for number, column in enumerate(columns.values(), start=1)})
+
+
+def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Every parameter file of a profile (variants too) with the seeds that were run, or 'not run'."""
+    seeds: dict[str, list[int]] = {}
+    for r in records:
+        variant = f"_{r['variant']}" if r["variant"] else ""
+        seeds.setdefault(f"{r['notebook']}/{r['profile']}{variant}", []).append(r["seed_number"])
+    rows = []
+    for path in sorted([*PARAMS.glob(f"*/{profile}.yaml"), *PARAMS.glob(f"*/{profile}_*.yaml")]):
+        run_id = f"{path.parent.name}/{path.stem}"
+        state = f"seeds {', '.join(map(str, sorted(seeds[run_id])))}" if run_id in seeds else "not run"
+        rows.append({"run": run_id, "state": state})
+    return pd.DataFrame(rows, columns=["run", "state"])
+
+
+def stored_maps(record: dict[str, Any], image_id: str) -> Path | None:
+    """File of one image's maps in a run, if the run keeps maps and they are still there."""
+    path = run_folder(record["run"]) / "maps" / f"{image_id}.npz"
+    return path if path.exists() else None
+
+
+def _by_method(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    methods: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in records:
+        methods.setdefault((record["notebook"], record["variant"]), []).append(record)
+    return methods
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
