@@ -33,14 +33,14 @@ class VGG16(Backbone):
         layers: list[nn.Module] = []
         channels, dilation, total = 3, 1, 1
         self.tap_channels, self.tap_strides = [], []
-        for block, (stride, pool_dilation, next_dilation) in zip(self.BLOCKS, pools, strict=True):
-            for count in block:
+        for block, (counts, (stride, pool_dilation, next_dilation)) in enumerate(zip(self.BLOCKS, pools, strict=True)):
+            for count in counts:
                 layers.append(nn.Conv2d(channels, scaled(count, width), 3, padding=dilation, dilation=dilation))
                 channels = scaled(count, width)
                 layers += [nn.BatchNorm2d(channels)] * batch_norm + [nn.ReLU(inplace=True)]
             self.tap_channels.append(channels)
             self.tap_strides.append(total)
-            if block is not self.BLOCKS[-1] or stride == 2:
+            if block < len(self.BLOCKS) - 1 or stride == 2:
                 layers.append(nn.MaxPool2d(2) if stride == 2 else DenseMaxPool(pool_dilation))
             dilation = next_dilation
             total *= stride
