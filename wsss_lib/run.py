@@ -20,13 +20,20 @@ from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
+from wsss_lib.files import (
+    DRAFT,
+    PAGES,
+    RECORD,
+    list_files,
+    missing_files,
+    read_json,
+    write_file,
+    write_json,
+    write_text,
+)
 from wsss_lib.parameters import ParameterError, read_parameters
 from wsss_lib.paths import NOTEBOOKS, PROJECT, run_folder
-from wsss_lib.store import file_hash, read_json, write_file, write_json, write_text
 
-RECORD = "record.json"
-DRAFT = ".record.json"  # becomes RECORD once the whole page has been executed
-PAGES = ("notebook.ipynb", "notebook.html")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pillow", "matplotlib", "pandas", "scikit-learn", "papermill")
 FIGURE_DPI = 110
 
@@ -172,29 +179,6 @@ class Run:
         }
         write_json(self.folder / (DRAFT if self.headless else RECORD), record)
         print(f"{record['run']}: {len(record['files'])} files, {record['seconds']} s, {record['peak_memory_mb']} MB")
-
-
-def list_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Files of a run by path below its folder, with size in bytes and SHA-256; pages and hidden files left out."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    relative = {path.relative_to(folder): path for path in files}
-    return {
-        name.as_posix(): {"bytes": path.stat().st_size, "sha256": file_hash(path)}
-        for name, path in relative.items()
-        if name.as_posix() not in (*PAGES, RECORD) and not any(part.startswith(".") for part in name.parts)
-    }
-
-
-def missing_files(folder: Path) -> list[str]:
-    """What a finished run lacks: its record, or files it names that are absent or of another size; empty if whole."""
-    if not (folder / RECORD).exists():
-        return [RECORD]
-    files = read_json(folder / RECORD)["files"]
-    return [
-        name
-        for name, made in files.items()
-        if not (folder / name).is_file() or (folder / name).stat().st_size != made["bytes"]
-    ]
 
 
 def _without_nan(scores: dict[str, Any]) -> dict[str, Any]:

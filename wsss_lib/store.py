@@ -1,18 +1,9 @@
-"""What lies on disk: one write that is whole or absent, and readers of maps, label maps, weights and records.
+"""What lies on disk: maps, label maps and weights, each written whole or not at all (:mod:`wsss_lib.files`)."""
 
-Every file of a run is written through :func:`write_file`: to a temporary name in the same folder, then renamed.
-Whoever finds a file under its final name finds all of it.
-"""
-
-import errno
-import hashlib
 import io
-import json
-import os
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 import safetensors.torch
@@ -20,51 +11,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-REMEDIES = {
-    errno.ENOSPC: "the disk is full; free some space and run again",
-    errno.EROFS: "the disk is read-only; set WSSS_OUTPUTS to a folder that can be written",
-}
+from wsss_lib.files import file_hash, read_json, write_file, write_json, write_text
 
-
-def write_file(path: Path, write: Callable[[BinaryIO], Any]) -> Path:
-    """Create ``path`` with what ``write(stream)`` writes, or leave what was there.
-
-    Raises:
-        OSError: the disk is full or read-only; the message names the file and the remedy, nothing half-written stays.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as stream:
-            write(stream)
-        os.replace(temporary, path)
-    except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
-        raise OSError(error.errno, f"could not write {path}: {remedy}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
-def write_text(path: Path, text: str) -> Path:
-    return write_file(path, lambda stream: stream.write(text.encode("utf-8")))
-
-
-def write_json(path: Path, content: Any) -> Path:
-    """Write a record; NaN is refused, since JSON has no such value."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False)
-    return write_text(path, text + "\n")
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+__all__ = [
+    "file_hash",
+    "load_label_map",
+    "load_maps",
+    "load_weights",
+    "read_json",
+    "save_label_map",
+    "save_maps",
+    "save_weights",
+    "write_file",
+    "write_json",
+    "write_text",
+]
 
 
 def save_weights(path: Path, network: torch.nn.Module) -> Path:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wsss_lib.files import read_json
 from wsss_lib.paths import PARAMS, outputs_root, run_folder
-from wsss_lib.store import read_json
 
 RUN_NAME = re.compile(r"(?P<profile>[^_-]+)(?:_(?P<variant>.+?))?(?:-seed(?P<seed>\d+))?")
 PROTOCOL = ["data", "split", "metric"]  # what two numbers must share to be compared

@@ -32,7 +32,7 @@ def test_a_full_disk_at_the_rename(tmp_path, monkeypatch):
     def full(source, target):
         raise OSError(errno.ENOSPC, "no space")
 
-    monkeypatch.setattr(store.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="disk is full"):
         store.write_json(tmp_path / "record.json", {})
     assert names(tmp_path) == []
