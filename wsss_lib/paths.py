@@ -51,3 +51,16 @@ def data_path(name: str) -> Path:
             f"`python -m wsss_lib.data.download --list` names what can be fetched"
         )
     return path
+
+
+def weights_path(name: str) -> Path | str | None:
+    """What a parameter ``weights`` means: nothing for "", a file below ``$WSSS_DATA`` for a name with an ending.
+
+    Any other name is handed on unchanged: a weight set that torchvision fetches.
+
+    >>> weights_path("IMAGENET1K_V1")
+    'IMAGENET1K_V1'
+    """
+    if not name:
+        return None
+    return data_path(name) if Path(name).suffix else name

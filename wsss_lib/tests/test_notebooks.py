@@ -1,0 +1,112 @@
+"""Notebooks: they follow the template, and the smoke profile of each runs headless and leaves a whole record."""
+
+import ast
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wsss_lib.paths import NOTEBOOKS, PROJECT
+from wsss_lib.run import missing_files
+from wsss_lib.store import file_hash, read_json
+
+SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
+LINES_OF_A_CELL = 14
+WORDS = (150, 1400)
+
+
+def cells(path: Path, kind: str) -> list[str]:
+    return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def by_name(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_sources_carry_no_outputs(path):
+    notebook = json.loads(path.read_text())
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook["cells"])
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3" and "papermill" not in notebook["metadata"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_template(path):
+    first = json.loads(path.read_text())["cells"][0]
+    assert first["cell_type"] == "markdown" and "".join(first["source"]).startswith("# "), "a page opens with its title"
+    code = cells(path, "code")
+    assert f'start_run("{path.stem}", globals())' in "".join(code)
+    assert "run.finish(" in code[-1], "the last code cell writes the record"
+    for cell in code[1:]:
+        assert len(cell.splitlines()) <= LINES_OF_A_CELL, f"this step asks for a name in the library:\n{cell}"
+    functions = [node.name for cell in code for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.FunctionDef)]
+    assert set(functions) <= {"step", "evaluate"}, "notebooks define no helper functions"
+    words = sum(len(cell.split()) for cell in cells(path, "markdown"))
+    assert WORDS[0] <= words <= WORDS[1], f"{words} words of prose"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_imports(path):
+    for cell in cells(path, "code"):
+        for node in ast.walk(ast.parse(cell)):
+            module = node.module if isinstance(node, ast.ImportFrom) else ""
+            assert not re.match(r"wsss_lib\.(workflow|tests)", module or ""), f"{path.stem} imports {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_prose_holds_no_results(path):
+    for cell in cells(path, "markdown"):
+        assert not re.search(r"\b\d+\.\d+ ?(%|points|mIoU)", cell), f"a typed-in result in {path.stem}:\n{cell}"
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> Path:
+    """Outputs of the smoke profile of every notebook, made as a user makes them."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    run_all(outputs, "smoke")
+    return outputs
+
+
+def run_all(outputs: Path, *words: str) -> None:
+    environment = os.environ | {"WSSS_OUTPUTS": str(outputs)}
+    command = [sys.executable, "-m", "wsss_lib.workflow", *words, "--jobs", "1"]
+    finished = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-4000:]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_smoke_leaves_a_whole_record(smoke, path):
+    folder = smoke / path.stem / "smoke"
+    assert missing_files(folder) == []
+    record = read_json(folder / "record.json")
+    scores = [value for value in record["scores"].values() if not isinstance(value, dict)]
+    assert all(value is None or math.isfinite(value) for value in scores)
+    assert record["hash"] and record["captions"] and {"notebook.ipynb", "notebook.html"} <= set(record["files"])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_smoke_pages_are_clean(smoke, path):
+    folder = smoke / path.stem / "smoke"
+    page = (folder / "notebook.html").read_text()
+    notebook = (folder / "notebook.ipynb").read_text()
+    for text in (page, notebook):
+        assert str(PROJECT) not in text and str(smoke) not in text, "absolute paths"
+        assert "Traceback" not in text and "Warning:" not in text
+    assert not re.search(r'(src|href)="https?://[^"]*\.(js|css)', page), "the page needs the net"
+    assert page.count("<img") == page.count("alt="), "a picture without alternative text"
+
+
+def test_the_same_seed_gives_the_same_files_twice(smoke, tmp_path):
+    run_all(tmp_path, "smoke", "--only", "10_cam")
+    first, second = (read_json(root / "10_cam/smoke/record.json") for root in (smoke, tmp_path))
+    made = [name for name in first["files"] if not name.startswith("notebook.")]
+    assert {Path(name).suffix for name in made} >= {".npz", ".safetensors", ".csv", ".png"}
+    assert first["scores"] == second["scores"] and first["hash"] == second["hash"]
+    different = [name for name in made if first["files"][name]["sha256"] != second["files"][name]["sha256"]]
+    assert different == []
+    assert file_hash(tmp_path / "10_cam/smoke" / made[0]) == second["files"][made[0]]["sha256"]

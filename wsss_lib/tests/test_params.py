@@ -1,0 +1,54 @@
+"""Every parameter file fits its notebook, keeps its promise header, and names runs that exist."""
+
+from pathlib import Path
+
+import pytest
+
+from wsss_lib.parameters import read_parameters, read_yaml
+from wsss_lib.paths import NOTEBOOKS, PARAMS
+
+FILES = sorted(PARAMS.glob("*/*.yaml"))
+PROFILES = {"smoke", "demo", "photos", "paper"}
+
+
+def named(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_values_fit_the_parameters_cell(path):
+    spec = read_parameters(NOTEBOOKS / f"{path.parent.name}.ipynb")
+    values, _ = read_yaml(path)
+    assert set(spec.validate(values)) == set(spec.names)
+    assert "seed" in spec.names, "every notebook takes a seed"
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_files_begin_with_a_promise(path):
+    assert path.stem.partition("_")[0] in PROFILES, f"a file is <profile>.yaml or <profile>_<variant>.yaml: {path.name}"
+    _, promise = read_yaml(path)
+    for word in ("promise:", "expect:", "takes:"):
+        assert word in promise.text, f"{path} lacks the header line '# {word} ...'"
+    assert promise.expected_seconds and promise.expected_megabytes, "'takes:' gives seconds and megabytes"
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_inputs_name_runs_of_parameter_files(path):
+    spec = read_parameters(NOTEBOOKS / f"{path.parent.name}.ipynb")
+    values, _ = read_yaml(path)
+    for name, value in spec.validate(values).items():
+        for run_id in value if isinstance(value, list) else [value]:
+            if name.endswith("_from") and run_id and "*" not in run_id:
+                assert (PARAMS / f"{run_id}.yaml").exists(), f"{name} of {path} names {run_id}, which no file makes"
+
+
+@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_defaults_are_the_smoke_values(notebook):
+    spec = read_parameters(notebook)
+    values, _ = read_yaml(PARAMS / notebook.stem / "smoke.yaml")
+    assert spec.validate(values) == spec.defaults, "smoke.yaml must say what the parameters cell says"
+
+
+def test_every_folder_belongs_to_a_notebook():
+    assert {path.parent.name for path in FILES} == {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
+    assert FILES, "there are parameter files"
