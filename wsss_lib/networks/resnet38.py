@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsss_lib.networks.base import Backbone, initialize, scaled
+from wsss_lib.networks.base import Backbone, Normalization, initialize, scaled
 
 
 class PreactivationBlock(nn.Module):
@@ -192,6 +192,11 @@ class GatedPyramidClassifier(nn.Module):
         self.fc8 = nn.Conv2d(backbone.tap_channels[-1], channels, 1, bias=False)
         self.head = GatedPyramidHead(channels, num_classes)
         nn.init.xavier_uniform_(self.fc8.weight)
+
+    @property
+    def normalization(self) -> Normalization:
+        """Input scaling that the backbone's weights expect."""
+        return self.backbone.normalization
 
     def forward(self, images: Tensor) -> GatedPyramidOutput:
         return self.head(F.relu(self.fc8(self.backbone(images)[-1])))

@@ -100,3 +100,4 @@ def test_ktse_classifier_returns_named_outputs():
     assert torch.equal(output.segmentation_logits[:, 1:], output.maps)
     rates = {module.p for module in network.modules() if isinstance(module, nn.Dropout2d)}
     assert rates == {0.2}
+    assert network.normalization is network.backbone.normalization
