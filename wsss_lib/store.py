@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -47,33 +46,38 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return safetensors.torch.load_file(path)
 
 
-def save_maps(path: Path, maps: Tensor, classes: Iterable[int]) -> Path:
-    """Maps of one image, half precision: those of the classes named, and their indices.
+def save_maps(path: Path, maps: Tensor, class_labels: Tensor) -> Path:
+    """Maps of one image in half precision; only those of the classes present are kept.
 
     Args:
         path: file ending in ``.npz``.
-        maps: normalized maps of the classes present, [P, H, W].
-        classes: 0-based class index of each map, P of them.
+        maps: normalized maps, [K, H, W].
+        class_labels: [K], positive where a class is present.
     """
-    classes = np.asarray(list(classes), dtype=np.int16)
-    if len(classes) != len(maps):
-        raise ValueError(f"{len(maps)} maps with {len(classes)} class indices for {path}")
+    if len(class_labels) != len(maps):
+        raise ValueError(f"{len(maps)} maps with {len(class_labels)} class labels for {path}")
+    present = (class_labels > 0).cpu()
+    kept = maps.detach().cpu()[present].numpy().astype(np.float16)
     stored = io.BytesIO()
-    np.savez_compressed(stored, maps=maps.detach().cpu().numpy().astype(np.float16), classes=classes)
+    np.savez_compressed(stored, maps=kept, present=present.numpy())
     return write_file(path, lambda stream: stream.write(stored.getvalue()))
 
 
-def load_maps(path: Path) -> tuple[Tensor, list[int]]:
-    """Maps [P, H, W] (float32) and their class indices, as :func:`save_maps` wrote them.
+def load_maps(path: Path) -> tuple[Tensor, Tensor]:
+    """Maps [K, H, W] and class labels [K], float32, as :func:`save_maps` wrote them; maps of absent classes are zero.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: the file is damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return torch.from_numpy(stored["maps"].astype(np.float32)), stored["classes"].tolist()
+            kept, present = torch.from_numpy(stored["maps"]), torch.from_numpy(stored["present"])
     except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete the run's folder and run its notebook again") from error
+    maps = torch.zeros(len(present), *kept.shape[1:])
+    maps[present] = kept.float()
+    return maps, present.float()
 
 
 def save_label_map(path: Path, label_map: Tensor | np.ndarray, palette: np.ndarray) -> Path:

@@ -48,24 +48,24 @@ def test_an_interrupt_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_maps_round_trip(tmp_path):
-    maps = torch.rand(2, 5, 7)
-    store.save_maps(tmp_path / "maps/x.npz", maps, [3, 11])
-    read, classes = store.load_maps(tmp_path / "maps/x.npz")
-    assert classes == [3, 11] and read.shape == (2, 5, 7)
-    torch.testing.assert_close(read, maps, rtol=1e-3, atol=1e-3)
-    assert not torch.equal(read, torch.zeros_like(read))
-    with pytest.raises(ValueError, match="2 maps with 1 class"):
-        store.save_maps(tmp_path / "y.npz", maps, [3])
+def test_maps_of_the_classes_present_round_trip(tmp_path):
+    maps, class_labels = torch.rand(4, 5, 7), torch.tensor([0.0, 1.0, 0.0, 1.0])
+    store.save_maps(tmp_path / "maps/x.npz", maps, class_labels)
+    read, read_labels = store.load_maps(tmp_path / "maps/x.npz")
+    assert torch.equal(read_labels, class_labels) and not read[[0, 2]].any()
+    torch.testing.assert_close(read[[1, 3]], maps[[1, 3]], rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="4 maps with 1 class"):
+        store.save_maps(tmp_path / "y.npz", maps, torch.ones(1))
 
 
-def test_no_map_at_all_is_a_map_file(tmp_path):
-    store.save_maps(tmp_path / "x.npz", torch.zeros(0, 4, 4), [])
-    assert store.load_maps(tmp_path / "x.npz")[0].shape == (0, 4, 4)
+def test_an_image_without_classes_has_a_map_file(tmp_path):
+    store.save_maps(tmp_path / "x.npz", torch.rand(3, 4, 4), torch.zeros(3))
+    maps, class_labels = store.load_maps(tmp_path / "x.npz")
+    assert maps.shape == (3, 4, 4) and not maps.any() and not class_labels.any()
 
 
 def test_a_damaged_map_file_is_named(tmp_path):
-    path = store.save_maps(tmp_path / "x.npz", torch.rand(1, 40, 40), [0])
+    path = store.save_maps(tmp_path / "x.npz", torch.rand(1, 40, 40), torch.ones(1))
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"x\.npz is damaged"):
         store.load_maps(path)
