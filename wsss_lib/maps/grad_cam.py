@@ -38,27 +38,34 @@ def grad_cam_at(
     images: Tensor,
     classes: Sequence[int] | None = None,
     *,
+    tap: int | None = None,
     create_graph: bool = False,
 ) -> Tensor:
-    """Grad-CAM of ``images`` on the output of any layer of a classifier, e.g. ``network.backbone.layer3``.
+    """Grad-CAM of ``images`` on the output of any layer, or on a tap of the backbone, of a classifier.
 
     Args:
         network: returns an object with ``logits`` [B, K]; in evaluation mode (``with evaluation_mode(network)``).
-        layer: module of the network that is called once and returns one tensor [B, C, h, w].
+        layer: module of the network that is called once, such as ``network.backbone.layer3`` or ``network.backbone``.
         images: [B, 3, H, W].
         classes: channels of the logits to explain; all of them by default.
+        tap: which one of the feature maps that the layer returns, where it returns several.
         create_graph: keep the maps differentiable; weights keep no gradient and no hook remains in either case.
 
     Returns:
         Non-negative maps, [B, len(classes), h, w].
     """
     with torch.enable_grad(), kept_outputs(layer) as outputs:
-        logits = network(images).logits
+        logits = network(images if images.requires_grad else images.detach().requires_grad_()).logits
         if len(outputs) != 1:
             raise ValueError(
                 f"the layer ran {len(outputs)} times in one forward pass of {type(network).__name__}; "
                 "choose a layer of this network that runs exactly once"
             )
+        (activations,) = outputs
+        if isinstance(activations, list):
+            if tap is None:
+                raise ValueError(f"{type(layer).__name__} returns {len(activations)} feature maps; choose one by tap")
+            activations = activations[tap]
         if classes is not None:
             logits = logits[:, list(classes)]
-        return grad_cam(outputs[0], logits, create_graph=create_graph)
+        return grad_cam(activations, logits, create_graph=create_graph)

