@@ -1,0 +1,24 @@
+"""Run the benchmarks on one core; the exit code is 1 when one misses what it has to reach."""
+
+import argparse
+import sys
+
+import torch
+
+from wsss_lib.tests.bench import load_benchmarks, run_benchmarks
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m wsss_lib.tests.bench", description=__doc__)
+    parser.add_argument("--only", metavar="NAME", help="operations whose name contains this text")
+    only = parser.parse_args(arguments).only or ""
+    known = load_benchmarks()
+    chosen = [one for name, one in known.items() if only in name]
+    if not chosen:
+        parser.error(f"no benchmark is called {only!r}; there are: {', '.join(known)}")
+    torch.set_num_threads(1)
+    return 0 if run_benchmarks(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+import time
+
+import numpy as np
+import pytest
+
+from wsss_lib.tests import bench
+from wsss_lib.tests.bench import Benchmark, __main__, benchmark, load_benchmarks, measure, run_benchmarks
+
+
+def pausing(seconds, result=1.0):
+    def form():
+        time.sleep(seconds)
+        return result
+
+    return form
+
+
+def test_both_forms_run_in_turns_and_the_fastest_counts():
+    calls = []
+    pauses = iter([0.02, 0.0, 0.001, 0.0])
+
+    def slow():
+        calls.append("slow")
+        time.sleep(next(pauses))
+        return 1
+
+    def fast():
+        calls.append("fast")
+        time.sleep(next(pauses))
+        return 1
+
+    seconds = measure(slow, fast, repeats=2)
+    assert calls == ["slow", "fast"] * 2
+    assert 0.001 <= seconds[0] < 0.02
+
+
+def test_forms_that_differ_are_refused():
+    with pytest.raises(AssertionError):
+        measure(pausing(0, np.array([1.0, 2.0])), pausing(0, np.array([1.0, 2.1])), repeats=1)
+
+
+@pytest.mark.parametrize(
+    "ratio, seconds, reached", [(5, None, True), (50, None, False), (5, 1e-6, False), (None, 1, True)]
+)
+def test_a_missed_goal_shows(ratio, seconds, reached):
+    lines = []
+    one = Benchmark("pause", lambda: (pausing(0.02), pausing(0.001)), ratio, seconds)
+    assert run_benchmarks([one], lines.append) is reached
+    assert lines[0].split() == ["operation", "slow", "s", "fast", "s", "ratio", "to", "reach", "ok"]
+    assert lines[1].startswith("pause") and lines[1].endswith("yes" if reached else "NO")
+    assert one.to_reach in lines[1]
+
+
+def test_the_command_chooses_by_name_and_fails_where_a_goal_is_missed(monkeypatch, capsys):
+    known = {
+        name: Benchmark(name, lambda: (pausing(0.01), pausing(0.0)), ratio)
+        for name, ratio in (("easy sum", 1), ("easy sort", 1), ("hard sum", 1e9))
+    }
+    monkeypatch.setattr(__main__, "load_benchmarks", lambda: known)
+    monkeypatch.setattr(__main__.torch, "set_num_threads", lambda threads: None)
+    assert __main__.main(["--only", "easy"]) == 0
+    assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["easy sum", "easy sort"]
+    assert __main__.main([]) == 1
+    with pytest.raises(SystemExit):
+        __main__.main(["--only", "product"])
+    assert "easy sum, easy sort, hard sum" in capsys.readouterr().err
+
+
+def test_files_of_the_folder_are_found_and_their_forms_can_be_set_up():
+    known = load_benchmarks()
+    assert {"bench_maps", "bench_scores"} <= {one.forms.__module__.rsplit(".")[-1] for one in known.values()}
+    assert any("threshold sweep" in name for name in known)
+
+
+def test_a_benchmark_needs_a_goal_and_a_name_of_its_own(monkeypatch):
+    monkeypatch.setattr(bench, "REGISTERED", {})
+    with pytest.raises(ValueError, match="nothing to reach"):
+        benchmark("sum")
+    benchmark("sum", ratio=2)(lambda: (pausing(0), pausing(0)))
+    with pytest.raises(ValueError, match="two benchmarks 'sum'"):
+        benchmark("sum", ratio=2)(lambda: (pausing(0), pausing(0)))
