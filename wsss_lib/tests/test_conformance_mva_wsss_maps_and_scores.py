@@ -5,10 +5,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from wsss_lib.data.transforms import image_pyramid
 from wsss_lib.figures.overlays import add_overlay, jet_heat, voc_palette
 from wsss_lib.labels.threshold import threshold_labels
 from wsss_lib.maps.cam import normalize_maps
 from wsss_lib.maps.multiscale import map_pairs, strided_size, sum_aligned, sum_cropped
+from wsss_lib.networks.base import IMAGENET
 from wsss_lib.scores.classification import exact_match_accuracy
 from wsss_lib.scores.segmentation import (
     class_iou,
@@ -20,33 +22,22 @@ from wsss_lib.scores.segmentation import (
 )
 from wsss_lib.tests.golden_files import conforms
 
-MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
-
-def normalized_pyramid(image, scales, side_at, resample):
-    """Image pyramid by PIL, ImageNet normalization."""
-    image = Image.fromarray(image)
-    for scale in scales:
-        size = tuple(int(side_at(side * scale)) for side in image.size)
-        pixels = torch.from_numpy(np.array(image.resize(size, resample))) / 255
-        yield ((pixels - MEAN) / STD).permute(2, 0, 1)[None]
-
-
-def stand_in_pairs(golden, side_at, resample):
+def stand_in_pairs(golden, **resizing):
     """Map pairs of the classes present, from the stored one-convolution network."""
     weight, present = golden.tensor("in_weight"), golden["in_label"] > 0
     side = weight.shape[-1]
-    pyramid = normalized_pyramid(golden["in_image"], golden.params["scales"], side_at, resample)
+    pyramid = image_pyramid(Image.fromarray(golden["in_image"]), golden.params["scales"], IMAGENET, **resizing)
 
     def maps_of(images):
         return F.conv2d(images, weight, stride=side, padding=(side - 1) // 2).relu()
 
-    return [pair[:, 0, present] for pair in map_pairs(maps_of, list(pyramid))]
+    return [pair[:, 0, present] for pair in map_pairs(maps_of, pyramid)]
 
 
 @conforms("mva_wsss/cam_inference")
 def test_cam_inference(golden):
-    pairs = stand_in_pairs(golden, int, Image.Resampling.LANCZOS)
+    pairs = stand_in_pairs(golden, resample="lanczos", rounding="floor")
     size = golden["in_image"].shape[:2]
     golden.check("out_keys", golden["in_label"].nonzero()[0])
     strided, high_res = sum_aligned(pairs, strided_size(size, 4)), sum_cropped(pairs, size)
@@ -58,7 +49,7 @@ def test_cam_inference(golden):
 
 @conforms("mva_wsss/psa_cam_inference")
 def test_psa_cam_inference(golden):
-    pairs = stand_in_pairs(golden, np.round, Image.Resampling.BICUBIC)
+    pairs = stand_in_pairs(golden, resample="bicubic", rounding="round")
     present = golden["in_label"].nonzero()[0]
     maps = normalize_maps(sum_aligned(pairs, golden["in_image"].shape[:2]))
     golden.check("out_keys", present)
