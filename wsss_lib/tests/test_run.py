@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from wsss_lib import run as run_module
 from wsss_lib.parameters import ParameterError
@@ -35,6 +36,8 @@ def test_a_finished_run_lists_its_files(project):
     assert namespace["seed"] == 7 and run.seed == 7 and run.folder == project / "outputs/10_toy/lab"
     assert missing_files(run.folder) == [RECORD]
     run.figure(plt.figure(figsize=(1, 1)), "curve", "A curve.")
+    with Image.open(run.folder / "curve.png") as figure:
+        assert figure.size == (110, 110) and figure.mode == "P"
     run.table(pd.DataFrame({"mean IoU": [41.26]}), "scores", "Scores in percent.")
     run.finish(mean_iou=41.26, per_class={"cat": float("nan")})
     record = read_json(run.folder / RECORD)
