@@ -167,3 +167,13 @@ def _by_method(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def original_options(notebook: str) -> pd.DataFrame:
+    """Commands and options of the original code and where they went, ``params/original_options.csv``.
+
+    Args:
+        notebook: rows of this notebook only.
+    """
+    frame = pd.read_csv(PARAMS / "original_options.csv", dtype=str, keep_default_na=False)
+    return frame[frame["notebook"] == notebook].drop(columns=["notebook"]).reset_index(drop=True)

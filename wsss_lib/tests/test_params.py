@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from wsss_lib.parameters import read_parameters, read_yaml
@@ -47,6 +48,30 @@ def test_defaults_are_the_smoke_values(notebook):
     spec = read_parameters(notebook)
     values, _ = read_yaml(PARAMS / notebook.stem / "smoke.yaml")
     assert spec.validate(values) == spec.defaults, "smoke.yaml must say what the parameters cell says"
+
+
+#: every option that the original programs take, by the original
+ORIGINAL_OPTIONS = {
+    "liuvince/mva-wsss": (
+        "num_workers seed gpus precision image_size n_clusters train_batch_size val_batch_size lr wt_dec "
+        "gradient_clip_val max_epochs mixup manifold_mixup fmix ent concent knowledge_distillation ent_loss_weight "
+        "concent_loss_weight knowledge_distillation_loss_weight load_model pretrained_weights data_train "
+        "data_train_aug data_val data_cam_generation log_dir distill_dir cam_dir vit_features_dir "
+        "compute_vit_features cam_eval_thres features_dir data_train_in data_val_in data_train_out data_val_out "
+        "low_alpha high_alpha out_la_crf out_ha_crf img_dir"
+    ),
+}
+
+
+def test_every_option_of_the_originals_has_a_place_or_a_reason():
+    options = pd.read_csv(PARAMS / "original_options.csv", dtype=str, keep_default_na=False)
+    for original, names in ORIGINAL_OPTIONS.items():
+        rows = options[options["original"] == original]
+        assert {f"--{name}" for name in names.split()} == set(rows["option"])
+    assert ((options["parameter"] != "") | (options["note"] != "")).all(), "a parameter, or why there is none"
+    for notebook, rows in options[options["parameter"] != ""].groupby("notebook"):
+        if (NOTEBOOKS / f"{notebook}.ipynb").exists():
+            assert set(rows["parameter"]) <= set(read_parameters(NOTEBOOKS / f"{notebook}.ipynb").names)
 
 
 def test_every_folder_belongs_to_a_notebook():
