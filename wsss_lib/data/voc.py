@@ -62,6 +62,17 @@ def own_classes(root: Path) -> tuple[str, ...]:
     return tuple(names[1:])
 
 
+def number_of_images(max_images: int | None) -> int | None:
+    """Where to cut a list of images; None keeps all.
+
+    Raises:
+        ValueError: a negative number.
+    """
+    if max_images and max_images < 0:
+        raise ValueError(f"max_images {max_images} should be a number of images, or 0 for all")
+    return max_images or None
+
+
 def fetch_hint(root: Path) -> str:
     """The command that brings a data set, guessed from the name of its folder."""
     known = {"VOC2007": "voc2007", "VOC2012": "voc2012"}
@@ -137,7 +148,7 @@ class VocDataset:
             root: folder of the devkit, for example ``VOCdevkit/VOC2012``.
             split: name of a list, for example ``train``; ``train_aug`` is also VOC ``train`` and the images of SBD that
                 are not in VOC ``val``, if ``sbd`` is given and there is no such list.
-            classes: the classes to keep, in this order; all of them by default. No image is left out.
+            classes: the classes to keep, in this order; none named means all of them. No image is left out.
             other_classes: "background" or "ignore": what becomes of the masks of the other classes.
             masks: folder of the masks, below the root or absolute (``SegmentationClassAug``, pseudo labels), or "none".
                 Images of SBD without a PNG there get their mask from SBD.
@@ -146,7 +157,7 @@ class VocDataset:
                 ``.csv`` table.
             lists: folder of the split lists below ``ImageSets``: "Segmentation", or "Main" for VOC 2007.
             sbd: folder of the Semantic Boundaries Dataset.
-            max_images: only the first images of the list.
+            max_images: only so many images, the first of the list; 0 or None means all.
             skip_corrupt: read every file once now, and leave out damaged ones with one warning.
             require_every_class: refuse a class without images; by default if ``classes`` are named and the list is read
                 whole.
@@ -165,7 +176,7 @@ class VocDataset:
         self.has_masks, self.has_labels = masks != "none", labels != "none"
 
         self.ids, sbd_only = self._read_split(lists, sbd)
-        self.ids = self.ids[:max_images]
+        self.ids = self.ids[: number_of_images(max_images)]
         self._sbd = sbd_folder(Path(sbd)) if sbd_only else None
         self._sbd_only = sbd_only.intersection(self.ids)
         self._images = self._files("JPEGImages", IMAGE_SUFFIXES)
@@ -179,7 +190,7 @@ class VocDataset:
         table = self._read_labels(labels)
         self.class_labels = table[:, [self._all_classes.index(name) for name in self.classes]]
         if require_every_class is None:
-            require_every_class = classes is not None and max_images is None
+            require_every_class = bool(classes) and not max_images
         if self.has_labels and require_every_class:
             self._check_every_class()
         self._description = {
@@ -226,16 +237,18 @@ class VocDataset:
             message += f"; there are data sets inside: {', '.join(inside)}"
         if self.root.is_dir() and files_by_stem(self.root):
             message += "; for a folder of photographs alone, name the classes and set masks to none"
+        if missing == ["Annotations"]:
+            message += "; labels need no Annotations if they are read from masks, main or a file"
         if "SegmentationClassAug" in missing:
             message += "; SegmentationClassAug is not in the VOC archive: "
             message += f"`{FETCH} voc_aug`, or SegmentationClass together with SBD"
         raise FileNotFoundError(message)
 
     def _chosen_classes(self, classes: Sequence[str] | None) -> tuple[str, ...]:
-        chosen = self._all_classes if classes is None else tuple(classes)
+        chosen = tuple(classes or self._all_classes)
         unknown = [name for name in chosen if name not in self._all_classes]
-        if unknown or not chosen or len(set(chosen)) < len(chosen):
-            what = f"no class {', '.join(unknown)}" if unknown else "classes should be named, each once"
+        if unknown or len(set(chosen)) < len(chosen):
+            what = f"no class {', '.join(unknown)}" if unknown else "a class is named twice"
             raise ValueError(f"{what}; {self.root} has {', '.join(self._all_classes)}")
         return chosen
 
@@ -278,10 +291,13 @@ class VocDataset:
         missing = [name for name in self.ids if name not in found]
         missing += [name for name in self._sbd_only if not Path(found[name]).exists()]
         if missing:
-            raise FileNotFoundError(
+            message = (
                 f"{self.root / folder} lacks {len(missing)} of the {len(self.ids)} files of split {self.split!r}, "
-                f"the first {missing[0]}; {fetch_hint(self.root)}"
             )
+            message += f"the first {missing[0]}; {fetch_hint(self.root)}"
+            if folder == "SegmentationClass":
+                message += "; masks of train_aug are in SegmentationClassAug, and training on image labels needs none"
+            raise FileNotFoundError(message)
         return {name: found[name] for name in self.ids}
 
     def _read_labels(self, source: str) -> Tensor:
@@ -356,7 +372,7 @@ class ImageFolder:
         Args:
             folder: where they lie.
             classes: foreground classes that the network knows.
-            max_images: only the first by name.
+            max_images: only so many, the first by name; 0 or None means all.
             skip_corrupt: read every file once now, and leave out damaged ones with one warning.
 
         Raises:
@@ -365,7 +381,8 @@ class ImageFolder:
         self.root, self.classes = Path(folder), tuple(classes)
         if not self.root.is_dir():
             raise FileNotFoundError(f"no folder {self.root.absolute()}; name a folder of photographs")
-        found = sorted(path for path in self.root.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[:max_images]
+        found = sorted(path for path in self.root.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        found = found[: number_of_images(max_images)]
         if not found:
             raise FileNotFoundError(
                 f"no photograph in {self.root.absolute()}; its files should end in {', '.join(IMAGE_SUFFIXES)}"
@@ -425,7 +442,7 @@ def open_dataset(
         FileNotFoundError, ValueError: as :class:`VocDataset` and :class:`ImageFolder`.
     """
     root = benchmark_root(benchmark) if name == "benchmark" else named_folder(name)
-    if not (root / "ImageSets").is_dir() and masks == "none" and classes is not None:
+    if not (root / "ImageSets").is_dir() and masks == "none" and classes:
         return ImageFolder(root, classes, max_images=max_images, skip_corrupt=skip_corrupt)
     try:
         sbd_root = named_folder(sbd) if split == "train_aug" else None

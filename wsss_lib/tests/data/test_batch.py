@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from wsss_lib.data.batch import Draws, EpochSampler, Item, Sample, collate, make_loader
 from wsss_lib.data.transforms import FlipZoom, LongSideCrop, WholeImage
@@ -86,6 +87,15 @@ def test_batch_moves_as_a_whole():
     assert {batch.images.device.type, batch.masks.device.type, batch.class_labels.device.type} == {"meta"}
     without = next(iter(make_loader(MadeImages(2, masks=False), WholeImage(IMAGENET), batch_size=2, seed=0)))
     assert without.to("meta").masks is None
+
+
+def test_batch_is_pinned_as_a_whole(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, *_: tensor + 1)  # stands for a GPU's memory
+    batch = next(iter(make_loader(MadeImages(2), WholeImage(IMAGENET), batch_size=2, seed=0)))
+    pinned = pin_memory(batch)  # what a loader does
+    for name in ("images", "masks", "class_labels"):
+        assert torch.equal(getattr(pinned, name), getattr(batch, name) + 1)
+    assert (pinned.ids, pinned.sizes) == (batch.ids, batch.sizes)
 
 
 def test_different_sizes_in_one_batch():

@@ -53,6 +53,8 @@ def test_main_lists_without_masks_as_for_voc_2007(voc_root):
     dataset = VocDataset(voc_root, "trainval", lists="Main", masks="none", labels="main")
     assert dataset.ids == [*TRAIN, *VAL]
     assert dataset.read(0).mask is None
+    with pytest.raises(ValueError, match=r"has the lists trainval$"):  # not those of the classes
+        VocDataset(voc_root, "test", lists="Main", masks="none")
 
 
 @pytest.mark.parametrize("other, label", [("background", 0), ("ignore", 255)])
@@ -75,6 +77,11 @@ def test_first_images_only(voc_root):
     dataset = VocDataset(voc_root, "train", max_images=2)
     assert dataset.ids == [*TRAIN][:2]
     assert dataset.class_labels.shape == (2, 3)
+
+
+def test_nothing_named_means_all(voc_root):
+    dataset = VocDataset(voc_root, "train", max_images=0, classes=[])
+    assert dataset.fingerprint() == VocDataset(voc_root, "train").fingerprint()
 
 
 def test_train_aug_is_train_and_what_sbd_adds(voc_root, sbd_root):
@@ -122,8 +129,8 @@ def test_without_labels(voc_root):
         ({"split": "train_aug"}, "train_aug can also be made with SBD .*download sbd"),
         ({"split": "bird"}, "unknown split"),
         ({"classes": ["cat", "unicorn"]}, "no class unicorn; .* has bird, cat, dog"),
-        ({"classes": ["cat", "cat"]}, "each once"),
-        ({"classes": []}, "each once"),
+        ({"classes": ["cat", "cat"]}, "a class is named twice"),
+        ({"max_images": -1}, "max_images -1 should be a number of images, or 0 for all"),
         ({"other_classes": "void"}, "'void' is not known; choose one of background, ignore"),
         ({"labels": "masks", "masks": "none"}, "labels from masks need masks"),
         ({"split": "val", "classes": ["dog", "cat"]}, "no image of cat among the 2 of split 'val'"),
@@ -158,12 +165,20 @@ def test_a_missing_data_set_names_path_content_and_command(tmp_path):
 def test_an_incomplete_data_set_says_what_is_missing(voc_root):
     with pytest.raises(FileNotFoundError, match=r"missing: SegmentationClassAug;.*download voc_aug"):
         VocDataset(voc_root, "train", masks="SegmentationClassAug")
+    with pytest.raises(FileNotFoundError, match="training on image labels needs none"):
+        write_list(voc_root / "ImageSets" / "Segmentation" / "train_aug.txt", [*TRAIN, "2008_000001"])
+        write_image(voc_root / "JPEGImages" / "2008_000001.jpg")
+        VocDataset(voc_root, "train_aug")
     with pytest.raises(FileNotFoundError, match=r"missing: cls_labels\.npy"):
         VocDataset(voc_root, "train", labels="cls_labels.npy")
     with pytest.raises(FileNotFoundError, match="there are data sets inside: own_data"):
         VocDataset(voc_root.parent, "train")
     with pytest.raises(FileNotFoundError, match="set masks to none"):
         VocDataset(voc_root / "JPEGImages", "train")
+    (voc_root / "Annotations").rename(voc_root / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=r"missing: Annotations;.*if they are read from masks"):
+        VocDataset(voc_root, "train")
+    (voc_root / "elsewhere").rename(voc_root / "Annotations")
     (voc_root / "SegmentationClass" / "2007_000002.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"SegmentationClass lacks 1 of the 4 files .*2007_000002"):
         VocDataset(voc_root, "train")
