@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
@@ -136,7 +137,7 @@ def show_samples(
         if len(masks):
             tinted = 0.5 * picture + 0.5 * label_colors(masks[place]) / 255
             picture = np.where(array_of(masks[place])[..., None] > 0, tinted, picture)
-        tile.imshow(picture)
+        _place(tile, picture)
         for k, (left, top, right, bottom) in boxes[place] if len(boxes) else ():
             for color, width in (("white", 2.4), (voc_palette()[k + 1] / 255, 1.2)):
                 corner, sides = (left - 0.5, top - 0.5), (right - left, bottom - top)
@@ -163,10 +164,10 @@ def show_maps(
     names = ["image", *maps]
     figure, axes = _grid(images, len(names), len(images), titles=titles, names=names, bar_width=0.7)
     for tile, image in zip(axes[0], images, strict=True):
-        tile.imshow(pixels(image))
+        _place(tile, pixels(image))
     for row, of_images in zip(axes[1:], maps.values(), strict=True):
         for place, tile in enumerate(row):
-            tile.imshow(overlay(images[place], of_images[place]))
+            _place(tile, overlay(images[place], of_images[place]))
             if len(outlines) and array_of(outlines[place]).any():
                 tile.contour(array_of(outlines[place]), [0.5], colors=OUTLINE_COLOR, linewidths=0.9)
     with house_style():
@@ -202,15 +203,16 @@ def show_label_maps(
         images, len(names), len(images), titles=titles, names=names, labels=shown, class_names=class_names
     )
     for tile, image in zip(axes[0], images, strict=True):
-        tile.imshow(pixels(image))
+        _place(tile, pixels(image))
     dark_edge = patheffects.withStroke(linewidth=2, foreground="black")
     for row, (name, of_images) in zip(axes[1:], label_maps.items(), strict=True):
         for place, tile in enumerate(row):
-            tile.imshow(label_colors(of_images[place]), interpolation="nearest")
+            _place(tile, label_colors(of_images[place]), interpolation="nearest")
             if name in scores:
-                where = {"xy": (0.97, 0.03), "xycoords": "axes fraction", "ha": "right", "va": "bottom"}
-                text = f"{scores[name][place]:.0f}"
-                tile.annotate(text, **where, color="white", fontsize=FONT_SIZE, path_effects=[dark_edge])
+                height, width = np.shape(of_images[place])
+                where = {"xytext": (-2, 2), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+                style = {"color": "white", "fontsize": FONT_SIZE, "path_effects": [dark_edge]}
+                tile.annotate(f"{scores[name][place]:.0f}", (width - 0.5, height - 0.5), **where, **style)
     return figure
 
 
@@ -300,6 +302,7 @@ def _grid(
     axes = figure.subplots(num_rows, num_columns, squeeze=False)
     for tile in axes.flat:
         hide_axes(tile)
+        tile.set_box_aspect(ratio)
     for tile, title in zip(axes.flat, titles, strict=False):
         tile.set_title(title, fontsize=FONT_SIZE, pad=2)
     for tile, name in zip(axes[:, 0], names, strict=False):
@@ -309,6 +312,15 @@ def _grid(
         where = {"loc": "outside lower center", "ncols": legend_columns}
         figure.legend(handles=patches, frameon=False, fontsize=FONT_SIZE, **where, **spacing)
     return figure, axes
+
+
+def _place(tile: Axes, picture: np.ndarray, interpolation: str | None = None) -> None:
+    """Show a picture in the middle of its tile, undistorted; all tiles keep one shape whatever the pictures'."""
+    height, width = picture.shape[:2]
+    ratio = tile.get_box_aspect()
+    margin_x, margin_y = max(0.0, height / ratio - width) / 2, max(0.0, width * ratio - height) / 2
+    tile.imshow(picture, aspect="auto", interpolation=interpolation)
+    tile.set(xlim=(-0.5 - margin_x, width - 0.5 + margin_x), ylim=(height - 0.5 + margin_y, -0.5 - margin_y))
 
 
 def _legend(labels: set[int], class_names: Sequence[str], width: float) -> tuple[list[Patch], int]:

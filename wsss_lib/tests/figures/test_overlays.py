@@ -160,6 +160,21 @@ def test_figures_stay_small(rows, size):
     assert width <= 920 and width * height < 320_000
 
 
+def test_pictures_of_any_shape_stay_undistorted_and_in_line():
+    images = [np.zeros((*size, 3)) for size in ((30, 40), (40, 30), (10, 40))]
+    figure = show_maps(images, {"CAM": [torch.rand(4, 4)] * 3})
+    check_texts(figure)
+    tiles = np.array(figure.axes[:6]).reshape(2, 3)
+    edges = np.array([[tile.get_window_extent().extents for tile in row] for row in tiles])
+    np.testing.assert_allclose(edges[0, :, [0, 2]], edges[1, :, [0, 2]], atol=0.5)
+    np.testing.assert_allclose(np.ptp(edges[:, :, [1, 3]], axis=1), 0, atol=0.5)
+    for tile, image in zip(tiles[0], images, strict=True):
+        (left, right), (bottom, top) = tile.get_xlim(), tile.get_ylim()
+        box = tile.get_window_extent()
+        assert box.width / (right - left) == pytest.approx(box.height / (bottom - top), rel=1e-3)
+        assert left <= -0.5 and right >= image.shape[1] - 0.5 and top <= -0.5 and bottom >= image.shape[0] - 0.5
+
+
 def test_wrong_numbers_of_things_are_errors():
     images, masks, maps = scenes(3)
     with pytest.raises(ValueError, match="2 CAM for 3 images"):
