@@ -15,14 +15,12 @@ from wsss_lib.scores.segmentation import (
 )
 from wsss_lib.tests.golden_files import conforms
 
-NUM_LABELS = 21
 
-
-def images_of(golden, case):
-    """Maps of all classes, class labels and mask (255 ignored) of each image of a case."""
+def images_of(golden, case, num_labels):
+    """Maps of all classes, class labels, mask (255 ignored) and label map of each image of a case."""
     for image in range(len([key for key in golden.arrays if key.startswith(f"in_{case}_gt_")])):
         keys, maps, mask = (golden[f"in_{case}_{name}_{image}"] for name in ("keys", "cam", "gt"))
-        every, class_labels = np.zeros((NUM_LABELS - 1, *mask.shape), maps.dtype), np.zeros(NUM_LABELS - 1)
+        every, class_labels = np.zeros((num_labels - 1, *mask.shape), maps.dtype), np.zeros(num_labels - 1)
         every[keys], class_labels[keys] = maps, 1.0
         yield every, class_labels, np.where(mask < 0, 255, mask), golden[f"in_{case}_png_{image}"]
 
@@ -57,10 +55,10 @@ def test_min_max_normalization(golden):
 @conforms("ktse/ktse_cam_eval")
 def test_cam_evaluation(golden):
     for case in golden.cases:
-        sweep, labels = 0, 0
-        for maps, class_labels, mask, label_map in images_of(golden, case):
+        sweep, labels, num_labels = 0, 0, len(golden[f"out_{case}_png_iou"]) - 1
+        for maps, class_labels, mask, label_map in images_of(golden, case, num_labels):
             sweep = sweep + threshold_sweep(maps, class_labels, mask, golden[f"in_{case}_thresholds"])
-            labels = labels + confusion_matrix(label_map, mask, NUM_LABELS)
+            labels = labels + confusion_matrix(label_map, mask, num_labels)
         for key, confusions in (("cam_iou", sweep), ("png_iou", labels)):
             scores = [np.nan_to_num(class_iou(confusions)), np.expand_dims(mean_iou(confusions, counted="all"), -1)]
             golden.check(f"out_{case}_{key}", np.concatenate(scores, -1))
@@ -69,10 +67,10 @@ def test_cam_evaluation(golden):
 @conforms("ktse/irn_eval")
 def test_evaluation_of_irn(golden):
     for case in golden.cases:
-        cam, semantic = 0, 0
-        for maps, class_labels, mask, label_map in images_of(golden, case):
+        cam, semantic, num_labels = 0, 0, len(golden[f"out_{case}_cam_iou"])
+        for maps, class_labels, mask, label_map in images_of(golden, case, num_labels):
             cam = cam + threshold_sweep(maps, class_labels, mask, [golden.params[case]["cam_eval_thres"]])[0]
-            semantic = semantic + confusion_matrix(np.where(label_map == 255, 0, label_map), mask, NUM_LABELS)
+            semantic = semantic + confusion_matrix(np.where(label_map == 255, 0, label_map), mask, num_labels)
         for key, confusion in (("cam", cam), ("sem", semantic)):
             golden.check(f"out_{case}_{key}_iou", class_iou(confusion) / 100)
             golden.check(f"out_{case}_{key}_miou", mean_iou(confusion) / 100)
