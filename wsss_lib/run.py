@@ -127,6 +127,10 @@ class Run:
         self._inputs[run_id] = read_json(folder / RECORD)["hash"]
         return folder
 
+    def cite(self, record: dict[str, Any]) -> None:
+        """Note an earlier run of which only the record is read."""
+        self._inputs[record["run"]] = record["hash"]
+
     def uses(self, dataset: Any, split: str) -> None:
         """Note the fingerprint of a data set's split in the record."""
         self._data[split] = dataset.fingerprint()

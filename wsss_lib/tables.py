@@ -152,10 +152,16 @@ def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataF
     return pd.DataFrame(rows, columns=["run", "state"])
 
 
-def stored_maps(record: dict[str, Any], image_id: str) -> Path | None:
-    """File of one image's maps in a run, if the run keeps maps and they are still there."""
-    path = run_folder(record["run"]) / "maps" / f"{image_id}.npz"
-    return path if path.exists() else None
+def runs_with_maps(records: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Runs that keep maps, one of each method and all on the data of the first, and the images that all of them have."""
+    kept: dict[tuple[str, str], dict[str, Any]] = {}
+    images: dict[tuple[str, str], set[str]] = {}
+    for method, runs in _by_method(records).items():
+        found = {path.stem for path in (run_folder(runs[0]["run"]) / "maps").glob("*.npz")}
+        first = next(iter(kept.values()), runs[0])
+        if found and runs[0]["parameters"].get("data") == first["parameters"].get("data"):
+            kept[method], images[method] = runs[0], found
+    return list(kept.values()), sorted(set.intersection(*images.values())) if images else []
 
 
 def _by_method(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:

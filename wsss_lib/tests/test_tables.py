@@ -94,6 +94,18 @@ def test_parameter_files_without_a_run_are_said_to_be_missing(records, tmp_path,
     }
 
 
+def test_a_gallery_needs_images_that_all_runs_have(records, tmp_path):
+    for run_id, names in {"10_cam/demo": "ab", "10_cam/demo-seed1": "z", "13_mixup_cam/demo": "bc"}.items():
+        for name in names:
+            (tmp_path / run_id / "maps").mkdir(exist_ok=True)
+            (tmp_path / run_id / "maps" / f"{name}.npz").touch()
+    kept, images = tables.runs_with_maps(records)
+    assert [r["run"] for r in kept] == ["10_cam/demo", "13_mixup_cam/demo"] and images == ["b"]
+    kept[1]["parameters"]["data"] = "voc"
+    assert tables.runs_with_maps(records)[1] == ["a", "b"], "maps of other data are left out"
+    assert tables.runs_with_maps([]) == ([], [])
+
+
 def test_the_committed_prints_are_complete():
     published = tables.published_numbers()
     assert published["value"].between(0, 100).all() and len(published) > 20
