@@ -1,7 +1,5 @@
 """Class activation maps (Zhou et al., CVPR 2016) and their normalization."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -43,17 +41,6 @@ def root_activation_maps(features: Tensor, head_weight: Tensor) -> Tensor:
     Shapes as in :func:`class_activation_maps`. The gradient is infinite where a map is zero.
     """
     return class_activation_maps(features, head_weight).sqrt()
-
-
-def scatter_maps(maps: Tensor, classes: Sequence[int], num_classes: int) -> Tensor:
-    """Maps of the classes present, [N, H, W] (as they are stored), among zeros for all classes, [num_classes, H, W].
-
-    >>> scatter_maps(torch.ones(1, 1, 1), [2], 4).flatten()
-    tensor([0., 0., 1., 0.])
-    """
-    every = maps.new_zeros(num_classes, *maps.shape[1:])
-    every[list(classes)] = maps
-    return every
 
 
 def normalize_maps(maps: Tensor, eps: float = 1e-5) -> Tensor:

@@ -7,7 +7,6 @@ from wsss_lib.maps.cam import (
     min_max_normalize_maps,
     normalize_maps,
     root_activation_maps,
-    scatter_maps,
 )
 
 
@@ -56,9 +55,3 @@ def test_min_max_is_the_equation():
         expected = [max(v - low - 1e-3, 0.0) / (high - low + 1e-3) for v in values]
         torch.testing.assert_close(result.flatten(), torch.tensor(expected))
     assert found[0, 2].amax() > 0.99
-
-
-def test_scattered_maps_are_where_their_classes_are():
-    maps, present = torch.rand(2, 4, 3) + 1, torch.tensor([0, 1, 0, 1, 0]) > 0
-    every = scatter_maps(maps, [1, 3], 5)
-    assert torch.equal(every[present], maps) and not every[~present].any()
