@@ -89,6 +89,12 @@ def save_label_map(path: Path, label_map: Tensor | np.ndarray, palette: np.ndarr
     return write_file(path, lambda stream: stream.write(stored.getvalue()))
 
 
+def save_picture(path: Path, picture: np.ndarray) -> Path:
+    """RGB picture, float [H, W, 3] in [0, 1], as PNG."""
+    image = Image.fromarray(np.rint(255 * np.asarray(picture)).astype(np.uint8))
+    return write_file(path, lambda stream: image.save(stream, format="PNG"))
+
+
 def load_label_map(path: Path) -> Tensor:
     """Label map [H, W], uint8, from a palette or grey PNG."""
     with Image.open(path) as image:

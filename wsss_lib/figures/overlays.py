@@ -106,6 +106,21 @@ def label_colors(label_map: Tensor | np.ndarray) -> np.ndarray:
     return voc_palette()[array_of(label_map).astype(np.uint8)]
 
 
+def label_overlay(image: Picture, label_map: Tensor | np.ndarray) -> np.ndarray:
+    """Image whose objects are tinted in the colors of their labels; ignored pixels are pale.
+
+    Args:
+        image: as in :func:`pixels`.
+        label_map: [H, W] of the image, 0 background, 1..K, 255 ignore.
+
+    Returns:
+        RGB in [0, 1], float [H, W, 3].
+    """
+    picture = pixels(image)
+    tinted = 0.5 * picture + 0.5 * label_colors(label_map) / 255
+    return np.where(array_of(label_map)[..., None] > 0, tinted, picture)
+
+
 def show_samples(
     images: Sequence[Picture],
     *,

@@ -86,6 +86,12 @@ def test_a_color_picture_is_no_label_map(tmp_path):
         store.load_label_map(tmp_path / "a.png")
 
 
+def test_a_picture_keeps_its_colors(tmp_path):
+    picture = np.array([[[1.0, 0.5, 0.0]]])
+    with store.Image.open(store.save_picture(tmp_path / "overlays/a.png", picture)) as image:
+        assert image.getpixel((0, 0)) == (255, 128, 0)
+
+
 def test_weights_round_trip_and_missing(tmp_path):
     network = torch.nn.Conv2d(2, 3, 1).to(memory_format=torch.channels_last)
     path = store.save_weights(tmp_path / "10_cam/demo/weights.safetensors", network)

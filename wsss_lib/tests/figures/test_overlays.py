@@ -11,6 +11,7 @@ from wsss_lib.figures.overlays import (
     blend,
     jet_heat,
     label_colors,
+    label_overlay,
     overlay,
     pixels,
     show_cases,
@@ -183,3 +184,11 @@ def test_wrong_numbers_of_things_are_errors():
         show_label_maps(images, {"truth": masks}, CLASSES, titles=["a"])
     with pytest.raises(ValueError, match="no image"):
         show_samples([])
+
+
+def test_label_overlay_leaves_the_background_as_it_is():
+    picture = np.full((2, 2, 3), 200, np.uint8)
+    shown = label_overlay(picture, np.array([[0, 1], [255, 0]]))
+    assert (shown[0, 0] == 200 / 255).all() and (shown[1, 1] == 200 / 255).all()
+    np.testing.assert_allclose(shown[0, 1], [0.5 * (200 + 128) / 255, 100 / 255, 100 / 255])
+    assert (shown[1, 0] != 200 / 255).any()
