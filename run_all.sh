@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Runs the notebooks of a profile, headless; makes what is missing first. `./run_all.sh --help` says all.
+# This file only finds or makes the environment; what follows is wsss_lib/workflow.
+set -euo pipefail
+
+export WSSS_CALLED_FROM=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+export UV_PYTHON_DOWNLOADS=never
+
+fail() {
+  echo "run_all.sh: $*" >&2
+  exit 1
+}
+
+supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1; }
+
+# A Python that can make the environment: $PYTHON if it is set, else the first that fits.
+base_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3 python3.12 python3.11 python}; do
+    if supported "$candidate"; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  fail "needs Python 3.11 or 3.12; ${PYTHON:-python3} is $("${PYTHON:-python3}" -V 2>&1 | head -n 1);" \
+    "install one, or name it: PYTHON=/path/to/python3.12 ./run_all.sh"
+}
+
+# uv from PATH, else from .boot/, installed there once; fails where it cannot be had.
+find_uv() {
+  command -v uv && return
+  if [ ! -x .boot/bin/uv ]; then
+    "$1" -m venv .boot >&2 && .boot/bin/python -m pip install --quiet uv >&2 ||
+      "$1" -m pip install --quiet --target .boot uv >&2 || return 1
+  fi
+  echo "$PWD/.boot/bin/uv"
+}
+
+# .venv with exactly the packages of requirements.lock; the stamp, written last, says for which lock it is whole.
+make_venv() {
+  local python uv keep=--clear
+  python=$(base_python)
+  mkdir -p .boot
+  if command -v flock >/dev/null; then
+    exec 9>.boot/lock
+    flock 9
+    [ "$(cat .venv/.lock-of 2>/dev/null)" != "$1" ] || { exec 9>&-; return 0; }
+  fi
+  echo "making the environment .venv with $("$python" -V): packages of requirements.lock, about 5 GB, once" >&2
+  if uv=$(find_uv "$python"); then
+    ! supported .venv/bin/python || keep=--allow-existing
+    "$uv" venv --quiet "$keep" --python "$python" .venv >&2
+    "$uv" pip sync --python .venv/bin/python --require-hashes requirements.lock >&2
+  else
+    "$python" -m venv .venv >&2 || fail "cannot make .venv: install uv, or the venv package of your system's Python"
+    .venv/bin/python -m pip install --require-hashes -r requirements.lock >&2
+  fi
+  echo "$1" >.venv/.lock-of
+  exec 9>&-
+}
+
+# The Python to use: of the active conda or virtual environment if it has the packages, else of .venv.
+find_environment() {
+  local prefix lock stamp
+  for prefix in "${CONDA_PREFIX:-}" "${VIRTUAL_ENV:-}"; do
+    if [ -n "$prefix" ] && supported "$prefix/bin/python" &&
+      "$prefix/bin/python" -m wsss_lib.workflow.environment --lacking >/dev/null; then
+      python=$prefix/bin/python
+      return
+    fi
+  done
+  lock=$(cksum <requirements.lock)
+  stamp=$(cat .venv/.lock-of 2>/dev/null || true)
+  if [ "$stamp" != "$lock" ]; then
+    # a .venv without a stamp is the user's own; it is used as it is while it lacks nothing
+    if [ -n "$stamp" ] || ! supported .venv/bin/python ||
+      ! .venv/bin/python -m wsss_lib.workflow.environment --lacking >/dev/null; then
+      make_venv "$lock"
+    fi
+  fi
+  python=$PWD/.venv/bin/python
+}
+
+for word in "$@"; do
+  if [ "$word" = --help ] || [ "$word" = -h ]; then
+    [ "$1" = test ] && break
+    base=$(base_python)
+    exec "$base" -m wsss_lib.workflow --help
+  fi
+done
+
+find_environment
+"$python" -m wsss_lib.workflow.environment --link
+exec "$python" -m wsss_lib.workflow "$@"

@@ -1,0 +1,143 @@
+"""Plans: which runs a command means, in which order, with which parameters; and what is refused before any starts."""
+
+import pytest
+
+from wsss_lib.files import write_json
+from wsss_lib.parameters import ParameterError
+from wsss_lib.workflow.plan import Request, make_plan, prediction
+from wsss_lib.workflow.project import PlanError
+
+
+def plan(toy, *names, **options):
+    return make_plan(toy.project, Request(only=names, **options))
+
+
+def finished(toy, run_id, **parameters):
+    write_json(toy.file(run_id, "record.json"), {"hash": "abc", "parameters": parameters, "files": {}, "seconds": 1})
+
+
+def test_runs_come_after_their_inputs_and_the_report_last(toy):
+    order = list(plan(toy))
+    assert set(order) == {f"{stem}/demo" for stem in ("10_cam", "16_affinity", "20_break", "21_after", "90_report")}
+    assert order.index("10_cam/demo") < order.index("16_affinity/demo")
+    assert order.index("20_break/demo") < order.index("21_after/demo")
+    assert order[-1] == "90_report/demo"
+
+
+def test_a_notebook_brings_the_runs_that_it_needs(toy):
+    assert list(plan(toy, "16_affinity")) == ["10_cam/demo", "16_affinity/demo"]
+    assert list(plan(toy, "10_cam", profile="smoke")) == ["10_cam/smoke"]
+    assert list(plan(toy, "90_report")) == ["90_report/demo"], "a pattern reads what is there"
+
+
+def test_seeds_shift_together_and_the_report_runs_once(toy):
+    toy.params("10_cam", "demo", seed=7)
+    made = plan(toy, seeds=3)
+    assert {run_id for run_id in made if run_id.startswith("10_cam")} == {
+        "10_cam/demo",
+        "10_cam/demo-seed1",
+        "10_cam/demo-seed2",
+    }
+    assert made["10_cam/demo-seed2"].parameters["seed"] == 9
+    assert made["16_affinity/demo-seed2"].parameters == {"seed": 2, "maps_from": "10_cam/demo-seed2"}
+    assert made["16_affinity/demo-seed2"].inputs == ("10_cam/demo-seed2",)
+    assert made["16_affinity/demo"].injected == {"maps_from": "10_cam/demo"}, "defaults need no injection"
+    assert [run_id for run_id in made if run_id.startswith("90_report")] == ["90_report/demo"]
+
+
+def test_variants_run_only_with_the_grid(toy):
+    toy.params("10_cam", "demo_large", sizes=[3])
+    toy.params("16_affinity", "demo_large", maps_from="10_cam/demo_large")
+    assert "10_cam/demo_large" not in plan(toy)
+    made = plan(toy, "16_affinity", grid=True, seeds=2)
+    assert {"10_cam/demo_large", "10_cam/demo_large-seed1", "16_affinity/demo_large-seed1"} <= set(made)
+
+
+def test_settings_are_typed_by_the_parameters_cell(toy):
+    made = plan(toy, "16_affinity", "10_cam", settings={"seconds": "1e-3", "sizes": "[3, 5]"})
+    assert made["10_cam/demo"].parameters["seconds"] == 0.001 and made["10_cam/demo"].parameters["sizes"] == [3, 5]
+    assert plan(toy, settings={"data": "7"})["10_cam/demo"].parameters["data"] == "7"
+    assert plan(toy, "16_affinity", settings={"seed": "3"})["10_cam/demo"].parameters["seed"] == 0, (
+        "not named by --only"
+    )
+
+
+@pytest.mark.parametrize(
+    "names, options, error, words",
+    [
+        (("10_cm",), {}, PlanError, r"unknown notebook '10_cm' \(did you mean 10_cam\?\); known: 10_cam, 16_affinity"),
+        ((), {"profile": "dmo"}, PlanError, r"unknown profile 'dmo' \(did you mean demo\?\)"),
+        (("10_cam",), {"profile": "photos"}, PlanError, "no parameter file photos.yaml; it has: demo, smoke"),
+        ((), {"profile": "paper"}, PlanError, "no notebook has a parameter file paper.yaml"),
+        ((), {"settings": {"second": "1"}}, PlanError, r"unknown parameter 'second' \(did you mean seconds\?\)"),
+        (("10_cam",), {"settings": {"maps_from": "x"}}, PlanError, "unknown parameter 'maps_from'"),
+        ((), {"settings": {"seconds": "soon"}}, ParameterError, "10_cam: parameter seconds is 'soon'"),
+        ((), {"settings": {"seconds": "-1"}}, ParameterError, r"\(run 10_cam/demo\)"),
+        ((), {"settings": {"maps_from": "somewhere"}}, PlanError, "maps_from is 'somewhere'; a run is named"),
+        ((), {"settings": {"maps_from": "../../etc/x"}}, PlanError, "a run is named"),
+        (
+            (),
+            {"settings": {"maps_from": "10_cam/dema"}},
+            PlanError,
+            r"unknown run '10_cam/dema' \(did you mean 10_cam/",
+        ),
+    ],
+)
+def test_bad_words_are_refused_with_the_known_ones(toy, names, options, error, words):
+    with pytest.raises(error, match=words):
+        plan(toy, *names, **options)
+
+
+def test_a_misspelled_parameter_in_a_file_is_refused(toy):
+    toy.params("20_break", "demo", fial="cell")
+    with pytest.raises(ParameterError, match="20_break has no parameter 'fial'; did you mean 'fail'"):
+        plan(toy)
+
+
+def test_a_circle_is_named(toy):
+    toy.params("16_affinity", "demo", maps_from="21_after/demo")
+    toy.params("21_after", "demo", maps_from="16_affinity/demo")
+    with pytest.raises(PlanError, match=r"circle: .*16_affinity/demo -> "):
+        plan(toy)
+
+
+def test_a_parameter_file_of_the_user_names_its_run(toy):
+    path = toy.write("elsewhere/mine.yaml", "seconds: 2\n")
+    made = plan(toy, "10_cam", file=path, seeds=2)
+    assert list(made) == ["10_cam/mine", "10_cam/mine-seed1"] and made["10_cam/mine"].parameters["seconds"] == 2
+    taken = toy.write("elsewhere/demo.yaml", "seconds: 2\n")
+    for names, file, words in [
+        (("10_cam",), taken, "the run 10_cam/demo belongs to"),
+        ((), path, "--params FILE needs --only"),
+        (("10_cam",), toy.write("elsewhere/a-b.yaml", ""), "letters, digits and _"),
+        (("10_cam",), toy.root / "none.yaml", "there is no file"),
+    ]:
+        with pytest.raises(PlanError, match=words):
+            plan(toy, *names, file=file)
+
+
+def test_a_finished_run_of_the_user_serves_as_input(toy):
+    with pytest.raises(PlanError, match="unknown run '10_cam/mine'"):
+        plan(toy, "16_affinity", settings={"maps_from": "10_cam/mine"})
+    finished(toy, "10_cam/mine")
+    made = plan(toy, "16_affinity", settings={"maps_from": "10_cam/mine"}, seeds=2)
+    assert list(made) == ["16_affinity/demo", "16_affinity/demo-seed1"]
+    assert made["16_affinity/demo-seed1"].inputs == ("10_cam/mine",)
+
+
+def test_prediction_uses_a_whole_run_as_it_is_and_makes_a_missing_one_first(toy, tmp_path):
+    made = prediction(toy.project, "10_cam/demo", tmp_path, "predict")
+    assert list(made) == ["10_cam/demo", "10_cam/predict"]
+    finished(toy, "10_cam/demo", seed=0, seconds=0.25, sizes=[9], gone=1)
+    (run,) = prediction(toy.project, "10_cam/demo", tmp_path, "mine").values()
+    assert run.run_id == "10_cam/mine" and run.inputs == ("10_cam/demo",)
+    wanted = {"seconds": 0.25, "sizes": [9], "data": str(tmp_path), "masks": "none", "weights_from": "10_cam/demo"}
+    assert run.parameters == wanted | {"seed": 0}
+    for arguments, words in [
+        (("16_affinity/demo", tmp_path, "predict"), "16_affinity cannot predict: it has no parameter 'weights_from'"),
+        (("10_cm/demo", tmp_path, "predict"), "unknown notebook"),
+        (("10_cam/demo", tmp_path / "none", "predict"), "there is no folder"),
+        (("10_cam/demo", tmp_path, "demo"), "--out 'demo' cannot name this run"),
+    ]:
+        with pytest.raises(PlanError, match=words):
+            prediction(toy.project, *arguments)

@@ -1,0 +1,322 @@
+"""From a plan to finished runs: snakemake started on what is stale, followed live, and summed up."""
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+from filelock import FileLock, Timeout
+
+from wsss_lib.files import RECORD, missing_files, write_json
+from wsss_lib.workflow.fingerprint import Status, statuses
+from wsss_lib.workflow.guard import visible_gpus
+from wsss_lib.workflow.plan import PlannedRun
+from wsss_lib.workflow.progress import Progress, duration
+from wsss_lib.workflow.project import PlanError, Project, unknown
+from wsss_lib.workflow.states import forget_states, read_state
+
+HERE = Path(__file__).parent
+BUSY, INTERRUPTED = 75, 130
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 20  # for snakemake to end its jobs, or cancel them on a cluster
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where runs are executed.
+
+    Attributes:
+        profile: folder of the snakemake profile.
+        local: on this machine, rather than as jobs of a cluster.
+        jobs: runs at a time; ``None`` leaves it to a cluster's profile.
+        gpus: ids of the GPUs shared by the runs of this machine.
+    """
+
+    profile: Path
+    local: bool
+    jobs: int | None
+    gpus: tuple[str, ...]
+
+    @property
+    def threads(self) -> int:
+        """Threads of one run: the cores that this process may use, shared by the runs at a time."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores // (self.jobs or 1))
+
+    @property
+    def arguments(self) -> list[str]:
+        """Options of snakemake that depend on the machine."""
+        if not self.local:
+            return ["--jobs", str(self.jobs)] if self.jobs else []
+        slots = [f"--resources=gpu={len(self.gpus)}", "--default-resources=gpu=1"] if self.gpus else []
+        return ["--cores", str(self.jobs), *slots]
+
+
+def machine(on: str, jobs: int | None) -> Machine:
+    """The machine of a profile, by name or by folder.
+
+    Raises:
+        PlanError: there is no such profile.
+    """
+    known = {path.parent.name: path.parent for path in sorted((HERE / "profiles").glob("*/config.yaml"))}
+    profile = known.get(on, Path(on))
+    if not (profile / "config.yaml").is_file():
+        raise unknown("machine", on, [*known, "or a folder with a snakemake config.yaml"])
+    settings = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8")) or {}
+    if settings.get("executor", "local") != "local":
+        return Machine(profile.resolve(), False, jobs, ())
+    gpus = tuple(visible_gpus())
+    return Machine(profile.resolve(), True, jobs or max(1, len(gpus)), gpus)
+
+
+def expected_seconds(project: Project, run: PlannedRun) -> float | None:
+    """What the last finished run took, else what the parameter file promises."""
+    record = project.record(run.run_id)
+    return record["seconds"] if record else run.promise.expected_seconds
+
+
+def expected_megabytes(project: Project, run: PlannedRun) -> float | None:
+    """Size of the last finished run's files, else what the parameter file promises."""
+    record = project.record(run.run_id)
+    return sum(made["bytes"] for made in record["files"].values()) / 1e6 if record else run.promise.expected_megabytes
+
+
+def list_plan(project: Project, plan: dict[str, PlannedRun], found: dict[str, Status], stream: TextIO) -> None:
+    """Print what would run and why, what is up to date, and the minutes and megabytes to expect."""
+    width = max(map(len, plan))
+    stale = [run_id for run_id in plan if not found[run_id].up_to_date]
+    for run_id, run in plan.items():
+        if found[run_id].up_to_date:
+            print(f"{'up to date':<12}{run_id}", file=stream)
+            continue
+        size = expected_megabytes(project, run)
+        takes = f"{duration(expected_seconds(project, run))}, {'? ' if size is None else f'{size:.0f} '}MB"
+        print(f"{'would run':<12}{run_id:<{width}}  {takes:<18}  {_short(found[run_id].reasons)}", file=stream)
+    seconds = sum(expected_seconds(project, plan[run_id]) or 0 for run_id in stale)
+    megabytes = sum(expected_megabytes(project, plan[run_id]) or 0 for run_id in stale)
+    free = shutil.disk_usage(_existing(project.outputs)).free / 1e6
+    print(
+        f"{len(stale)} of {len(plan)} would run: about {seconds / 60:.1f} minutes one after the other, "
+        f"{megabytes:.0f} MB on disk ({free:.0f} MB are free)",
+        file=stream,
+    )
+
+
+def _short(reasons: tuple[str, ...], shown: int = 3) -> str:
+    more = f"; and {len(reasons) - shown} more" if len(reasons) > shown else ""
+    return "; ".join(reasons[:shown]) + more
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def launch(
+    project: Project,
+    plan: dict[str, PlannedRun],
+    on: Machine,
+    *,
+    fresh: Iterable[str] = (),
+    stream: TextIO = sys.stdout,
+) -> int:
+    """Make every stale run of a plan; those that gather other runs come last, whatever became of the others.
+
+    Args:
+        fresh: runs to make again whatever their hash.
+
+    Returns:
+        Exit code: 0 when all runs are up to date, 1 when one failed, 75 when another launcher is at work, 130 after an
+        interrupt.
+    """
+    project.state.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(project.state / "launcher.lock").acquire(blocking=False):
+            return Launch(project, plan, on, frozenset(fresh), stream).run()
+    except Timeout:
+        print(f"another ./run_all.sh is at work on {project.outputs}; wait for it or stop it", file=sys.stderr)
+        return BUSY
+
+
+class Launch:
+    """One launch: the stale runs of a plan, their states, and the summary."""
+
+    def __init__(
+        self, project: Project, plan: dict[str, PlannedRun], on: Machine, fresh: frozenset[str], stream: TextIO
+    ):
+        self.project, self.plan, self.on, self.fresh, self.stream = project, plan, on, fresh, stream
+        self.since = time.time()
+        found = statuses(project, plan, fresh)
+        self.stale = [run_id for run_id in plan if not found[run_id].up_to_date]
+        self.expected = {run_id: expected_seconds(project, plan[run_id]) for run_id in self.stale}
+        self.final: dict[str, dict[str, Any]] = {}
+
+    def run(self) -> int:
+        forget_states(self.project.state)
+        (self.project.state / "snakemake.log").write_text("")
+        self._announce()
+        progress = Progress(self.expected, self.stream)
+        gathering = [run_id for run_id in self.stale if self.plan[run_id].patterns]
+        before = [run_id for run_id in self.stale if run_id not in gathering]
+        code = 0
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            self._write_benchmark()
+            for batch in (before, gathering):
+                if batch:
+                    code = max(code, self._run_batch(batch, progress))
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        self._summarize()
+        failed = any(state["state"] != "done" for state in self.final.values())
+        return code if code == INTERRUPTED else int(failed or code != 0)
+
+    def _announce(self) -> None:
+        total = sum(seconds or 0 for seconds in self.expected.values())
+        gpus = f", {len(self.on.gpus)} GPUs" if self.on.gpus else ""
+        where = f"{self.on.jobs} at a time, {self.on.threads} threads each{gpus}" if self.on.local else "on the cluster"
+        ready = len(self.plan) - len(self.stale)
+        print(f"{len(self.stale)} runs, {where}; {ready} up to date; about {duration(total)}", file=self.stream)
+        wanted = sum(expected_megabytes(self.project, self.plan[run_id]) or 0 for run_id in self.stale)
+        free = shutil.disk_usage(self.project.outputs).free / 1e6
+        if free < wanted:
+            print(f"the disk has {free:.0f} MB free, the runs may need {wanted:.0f} MB", file=self.stream)
+        self.stream.flush()
+
+    def _write_benchmark(self) -> None:
+        """Write the embedded benchmark in every size that a run needs, before runs at the same time ask for it."""
+        for run_id in self.stale:
+            if self.plan[run_id].parameters.get("data") == "benchmark":
+                code = "from wsss_lib.data.synthetic import ensure_benchmark; ensure_benchmark()"
+                subprocess.run([sys.executable, "-c", code], check=True, cwd=self.project.root)
+                return
+
+    def _run_batch(self, batch: list[str], progress: Progress) -> int:
+        """Let snakemake make the runs of a batch; returns its exit code."""
+        self._write_plan(batch)
+        with open(self.project.state / "snakemake.log", "a", encoding="utf-8") as log:
+            graph = subprocess.Popen(
+                self._command(),
+                cwd=self.project.state,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # an interrupt reaches the launcher alone, which passes it on
+                env=os.environ | {"PYTHONPATH": _python_path(self.project.root)},
+            )
+        try:
+            while graph.poll() is None:
+                progress.show({run_id: read_state(self.project.state, run_id) for run_id in batch})
+                time.sleep(POLL_SECONDS)
+        except BaseException:
+            _end(graph)
+            self._settle(batch, progress, interrupted=True)
+            raise
+        self._settle(batch, progress, interrupted=False)
+        return graph.returncode
+
+    def _write_plan(self, batch: list[str]) -> None:
+        runs = {
+            run_id: {
+                "parameters": self.plan[run_id].parameters,
+                "injected": self.plan[run_id].injected,
+                "inputs": self.plan[run_id].inputs,
+                "patterns": self.plan[run_id].patterns,
+                "fresh": run_id in self.fresh,
+                "minutes": math.ceil(3 * (self.expected[run_id] or 8 * 3600) / 60) + 10,
+            }
+            for run_id in batch
+        }
+        plan = {
+            "root": str(self.project.root),
+            "outputs": str(self.project.outputs),
+            "since": self.since,
+            "local": self.on.local,
+            "threads": self.on.threads,
+            "gpus": self.on.gpus,
+            "runs": runs,
+        }
+        write_json(self.project.state / "plan.json", plan)
+
+    def _command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "wsss_lib.workflow.graph", str(os.getpid())),
+            *("--snakefile", str(HERE / "Snakefile"), "--profile", str(self.on.profile)),
+            *("--directory", str(self.project.state), "--runtime-source-cache-path", str(self.project.state / "cache")),
+            *("--config", f"plan={self.project.state / 'plan.json'}", "--forceall"),
+            *self.on.arguments,
+        ]
+
+    def _settle(self, batch: list[str], progress: Progress, interrupted: bool) -> None:
+        """Final state of every run of a batch: the record decides, the runner's last word explains."""
+        for run_id in batch:
+            state = read_state(self.project.state, run_id)
+            blocked = [i for i in self.plan[run_id].inputs if self.final.get(i, {"state": "done"})["state"] != "done"]
+            if self._is_made(run_id):
+                state = state | {"state": "done"}
+            elif interrupted:
+                state = {"state": "interrupted"}
+            elif blocked:
+                state = {"state": "not run", "error": f"because of {blocked[0]}"}
+            elif state["state"] != "failed":
+                log = self.project.state / "snakemake.log"
+                state = {"state": "failed", "error": f"its process ended without a word (out of memory?); see {log}"}
+            self.final[run_id] = state
+        progress.show({run_id: self.final[run_id] for run_id in batch})
+
+    def _is_made(self, run_id: str) -> bool:
+        folder = self.project.folder(run_id)
+        return not missing_files(folder) and (folder / RECORD).stat().st_mtime >= self.since
+
+    def _summarize(self) -> None:
+        states = {run_id: self.final.get(run_id, {"state": "interrupted"}) for run_id in self.stale}
+        counts = {name: sum(state["state"] == name for state in states.values()) for name in ("done", "failed")}
+        ready = len(self.plan) - len(self.stale)
+        left = len(self.stale) - sum(counts.values())
+        took = duration(time.time() - self.since)
+        print(
+            f"\n{counts['done']} done, {ready} up to date, {counts['failed']} failed, {left} not run; {took}",
+            file=self.stream,
+        )
+        for run_id, state in states.items():
+            if state["state"] == "failed":
+                folder = self.project.folder(run_id)
+                pages = [path for name in ("notebook.html", "notebook.ipynb") if (path := folder / name).exists()]
+                print(f"failed   {run_id}: {state['error']}", file=self.stream)
+                print(f"         page: {pages[0] if pages else 'none was written'}", file=self.stream)
+            elif state["state"] == "not run":
+                print(f"not run  {run_id} {state['error']}", file=self.stream)
+        if any(state["state"] == "interrupted" for state in states.values()):
+            print("interrupted; finished runs are kept, the same command goes on with the others", file=self.stream)
+        for run_id in self.plan:
+            if (index := self.project.folder(run_id) / "index.html").exists():
+                print(f"report   {index}", file=self.stream)
+        self.stream.flush()
+
+
+def _python_path(root: Path) -> str:
+    """Search path that finds the library from any working folder."""
+    return os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _end(graph: subprocess.Popen) -> None:
+    """End snakemake and its jobs: by an interrupt, which also cancels jobs of a cluster, else by force."""
+    try:
+        os.killpg(graph.pid, signal.SIGINT)
+        graph.wait(GRACE_SECONDS)
+    except (ProcessLookupError, subprocess.TimeoutExpired, KeyboardInterrupt):
+        try:
+            os.killpg(graph.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        graph.wait()
+
+
+__all__ = ["Machine", "PlanError", "launch", "list_plan", "machine"]

@@ -1,0 +1,210 @@
+"""Execute the notebook of one run: ``python -m wsss_lib.workflow.runner PLAN RUN``, called by snakemake's jobs.
+
+The executed page is written as it grows; it stays, with its traceback, when a cell fails. The record appears last, by
+a rename, once the whole page has been executed and rendered: who finds a record finds a finished run.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from wsss_lib.files import DRAFT, PAGES, RECORD, file_hash, missing_files, read_json, write_json, write_text
+from wsss_lib.parameters import Promise
+from wsss_lib.workflow.fingerprint import Fingerprint, fingerprint, finished_inputs
+from wsss_lib.workflow.guard import POLL_SECONDS, die_with, gpu_slot, wait_for_lock
+from wsss_lib.workflow.plan import PlannedRun
+from wsss_lib.workflow.project import Project
+from wsss_lib.workflow.states import write_state
+
+# jsonschema would load a grammar of internationalized addresses, two seconds that no notebook needs
+sys.modules.setdefault("rfc3987_syntax", None)
+
+NOTEBOOK, PAGE = PAGES
+ALWAYS = {
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "HF_HUB_OFFLINE": "1",
+    "JUPYTER_PREFER_ENV_PATH": "1",
+    "MPLBACKEND": "Agg",
+    "PYTHONHASHSEED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "WSSS_HEADLESS": "1",
+}
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "WSSS_THREADS")
+
+
+class RunFailed(Exception):
+    """A page that did not come to its end, or that left no whole record."""
+
+
+def execute(project: Project, run: PlannedRun, *, threads: int, gpus: list[str], fresh: bool, since: float) -> None:
+    """Execute, render and record one run, alone among all processes that might write it.
+
+    Args:
+        threads: threads of the kernel.
+        gpus: GPUs of which one is taken for this run; none leaves the choice to the system.
+        fresh: forget checkpoints of an interrupted run.
+        since: time of the launch; a run of the same hash that another process finished after it is not made again.
+
+    Raises:
+        RunFailed: a cell failed, the kernel died, or the page did not end in ``run.finish``.
+    """
+    folder = project.folder(run.run_id)
+    with alone(project, run.run_id) as kernel_lock, gpu_slot(gpus) as gpu:
+        now = fingerprint(
+            project, run.notebook, run.parameters, finished_inputs(project, run), reads_patterns=bool(run.patterns)
+        )
+        if finished_meanwhile(project, run.run_id, now.digest, since):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (RECORD, DRAFT, PAGE):
+            (folder / name).unlink(missing_ok=True)
+        if fresh:
+            for checkpoint in folder.glob(".checkpoint-*"):
+                shutil.rmtree(checkpoint)
+        os.environ.update(ALWAYS | dict.fromkeys(THREADS, str(threads)))
+        os.environ.update({"WSSS_RUN": run.name, "WSSS_RUN_HASH": now.digest, "WSSS_OUTPUTS": str(project.outputs)})
+        if gpu is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        execute_page(project.notebook(run.notebook), folder / NOTEBOOK, run.injected, kernel_lock)
+        finish(folder, run, now)
+
+
+@contextmanager
+def alone(project: Project, run_id: str):
+    """Hold the lock of a run; gives the lock that its kernel is to hold, free at this moment.
+
+    The kernel has a lock of its own because it may outlive a killed runner by a second.
+    """
+    folder = project.state / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = run_id.replace("/", "__")
+    with FileLock(folder / f"{name}.lock").acquire(poll_interval=POLL_SECONDS):
+        kernel_lock = folder / f"{name}.kernel.lock"
+        wait_for_lock(kernel_lock)
+        yield kernel_lock
+
+
+def finished_meanwhile(project: Project, run_id: str, digest: str, since: float) -> bool:
+    """Whether another process finished this very run after ``since``, while this one waited for the lock."""
+    record = project.record(run_id)
+    if record is None or record["hash"] != digest or missing_files(project.folder(run_id)):
+        return False
+    return (project.folder(run_id) / RECORD).stat().st_mtime >= since
+
+
+def execute_page(source: Path, page: Path, injected: dict[str, Any], kernel_lock: Path) -> None:
+    """Execute ``source`` headless, from its own folder as JupyterLab does, into ``page``.
+
+    Raises:
+        RunFailed: with the last line of the error; the page keeps the traceback.
+    """
+    runtime = tempfile.mkdtemp(
+        prefix="wsss-"
+    )  # short, since socket names have little room; and no settings of the user
+    os.environ.update({"JUPYTER_RUNTIME_DIR": runtime, "IPYTHONDIR": f"{runtime}/ipython"})
+    import papermill  # after the environment is set, which jupyter reads at import
+    from traitlets.config import Config
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    guard = f"__import__('wsss_lib.workflow.guard').workflow.guard.hold_lock({str(kernel_lock)!r})"
+    try:
+        papermill.execute_notebook(
+            source,
+            page,
+            parameters=injected,
+            kernel_name="python3",
+            language="python",
+            cwd=source.parent,
+            progress_bar=False,
+            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{runtime}/socket"}}),
+            extra_arguments=[f"--IPKernelApp.exec_lines={[guard]!r}"],
+        )
+    except papermill.PapermillExecutionError as error:
+        raise RunFailed(f"{error.ename}: {_first_line(error.evalue)}") from error
+    except Exception as error:  # the kernel died, or could not start; the saved page does not say so
+        raise RunFailed(f"{type(error).__name__}: {_first_line(str(error))}") from error
+    finally:
+        shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else ""
+
+
+def finish(folder: Path, run: PlannedRun, now: Fingerprint) -> None:
+    """Render the page, add it to the record that the notebook left, and give the record its name.
+
+    Raises:
+        RunFailed: the notebook left no record of this run, or read a run that none of its parameters names.
+    """
+    try:
+        record = read_json(folder / DRAFT)
+    except FileNotFoundError:
+        raise RunFailed("the page ended without run.finish(...) in its last cell") from None
+    if undeclared := sorted(record["inputs"].keys() - now.inputs.keys()):
+        raise RunFailed(f"the page read {undeclared[0]}, which none of its parameters *_from names")
+    render(folder, f"{run.run_id} · hash {now.digest[:12]}", scrub=True)
+    pages = {name: folder / name for name in PAGES}
+    record["hash"], record["fingerprint"] = now.digest, now.parts
+    record["files"] |= {name: {"bytes": page.stat().st_size, "sha256": file_hash(page)} for name, page in pages.items()}
+    write_json(folder / DRAFT, record)
+    os.replace(folder / DRAFT, folder / RECORD)
+
+
+def render(folder: Path, note: str, scrub: bool) -> None:
+    """Write ``notebook.html`` from ``notebook.ipynb``; ``scrub`` drops clock times and paths from the latter first."""
+    import nbformat
+
+    from wsss_lib.workflow.page import page_html
+
+    notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
+    if scrub:
+        notebook.metadata.pop("papermill", None)
+        for cell in notebook.cells:
+            cell.metadata.pop("papermill", None)
+            cell.metadata.pop("execution", None)
+            if "injected-parameters" in cell.metadata.get("tags", []):
+                cell.id = "injected-parameters"
+        write_text(folder / NOTEBOOK, nbformat.writes(notebook) + "\n")
+    write_text(folder / PAGE, page_html(notebook, note))
+
+
+def main(plan_file: str, run_id: str) -> int:
+    plan = read_json(Path(plan_file))
+    project = Project(Path(plan["root"]), Path(plan["outputs"]))
+    entry = plan["runs"][run_id]
+    run = PlannedRun(
+        run_id, entry["parameters"], entry["injected"], tuple(entry["inputs"]), tuple(entry["patterns"]), Promise("")
+    )
+    threads = plan["threads"]
+    if plan["local"]:
+        die_with(int(os.environ["WSSS_GRAPH_PID"]))
+    else:
+        threads = int(os.environ.get("SLURM_CPUS_PER_TASK", threads))
+    begun = time.time()
+    write_state(project.state, run_id, "running", pid=os.getpid())
+    try:
+        execute(project, run, threads=threads, gpus=plan["gpus"], fresh=entry["fresh"], since=plan["since"])
+    except RunFailed as failure:
+        with suppress(Exception):  # the page may be unreadable where the kernel died in the middle of a write
+            render(project.folder(run_id), f"{run_id} · failed", scrub=False)
+        write_state(project.state, run_id, "failed", error=str(failure), seconds=time.time() - begun)
+        return 1
+    except OSError as error:
+        write_state(project.state, run_id, "failed", error=str(error), seconds=time.time() - begun)
+        return 1
+    write_state(project.state, run_id, "done", seconds=time.time() - begun)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
