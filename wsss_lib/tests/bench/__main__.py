@@ -1,4 +1,4 @@
-"""Run the benchmarks on one core; the exit code is 1 when one misses what it has to reach."""
+"""Run the benchmarks on one core, then the paper parameter files; the exit code is 1 when one misses its goal."""
 
 import argparse
 import sys
@@ -6,18 +6,22 @@ import sys
 import torch
 
 from wsss_lib.tests.bench import load_benchmarks, run_benchmarks
+from wsss_lib.tests.bench.papers import run_papers
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m wsss_lib.tests.bench", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", help="operations whose name contains this text")
+    parser.add_argument("--only", metavar="NAME", help="operations whose name contains this text ('paper': the files)")
     only = parser.parse_args(arguments).only or ""
+    if only == "paper":
+        return 0 if run_papers() else 1
     known = load_benchmarks()
     chosen = [one for name, one in known.items() if only in name]
     if not chosen:
         parser.error(f"no benchmark is called {only!r}; there are: {', '.join(known)}")
     torch.set_num_threads(1)
-    return 0 if run_benchmarks(chosen) else 1
+    done = [run_benchmarks(chosen)] + ([] if only else [run_papers()])
+    return 0 if all(done) else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,39 @@
+"""Two steps of every paper parameter file, with its real network and crop, on a stand-in of its data set on the CPU."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from wsss_lib.data.synthetic import write_stand_in
+from wsss_lib.files import RECORD, read_json
+from wsss_lib.paths import PROJECT
+
+SMALL = {
+    "max_steps": "2",
+    "max_images": "2",
+    "batch_size": "2",
+    "epochs": "2",
+    "weights": "",
+    "precision": "32-true",
+    "processes": "1",
+    "num_workers": "0",
+}
+
+
+def run_papers(show: Callable[[str], object] = print) -> bool:
+    """Run them all and show seconds and memory; whether every one came to its end."""
+    with tempfile.TemporaryDirectory() as temporary:
+        data, outputs = Path(temporary) / "data", Path(temporary) / "outputs"
+        write_stand_in(data, "voc2012")
+        settings = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
+        command = [sys.executable, "-m", "wsss_lib.workflow", "paper", "--grid", *settings]
+        environment = os.environ | {"WSSS_DATA": str(data), "WSSS_OUTPUTS": str(outputs)}
+        finished = subprocess.run(command, cwd=PROJECT, env=environment)
+        show(f"{'paper parameter file, two steps and two images a split':<52} {'seconds':>9} {'peak MB':>9}")
+        for path in sorted(outputs.glob(f"*/paper*/{RECORD}")):
+            record = read_json(path)
+            show(f"{record['run']:<52} {record['seconds']:9.1f} {record['peak_memory_mb']:9d}")
+    return finished.returncode == 0
