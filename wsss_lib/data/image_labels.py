@@ -21,6 +21,23 @@ def _column(name: str, columns: dict[str, int], source: Path) -> int:
     return columns[name]
 
 
+def annotated_objects(path: Path) -> list[ET.Element]:
+    """The ``object`` elements of an annotation of VOC; parts of objects are inside them.
+
+    Raises:
+        ValueError: the file is not XML.
+        FileNotFoundError: there is no annotation.
+    """
+    try:
+        return ET.parse(path).getroot().findall("object")
+    except ET.ParseError as error:
+        raise ValueError(f"annotation {path} is not XML ({error}); fetch it again") from error
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"no annotation {path}; fetch the data set again, or choose other labels (masks, main, none, a file)"
+        ) from None
+
+
 def labels_from_xml(paths: Sequence[Path], classes: Sequence[str]) -> Tensor:
     """Classes of all objects of the annotations, difficult ones included; parts of objects are not asked.
 
@@ -31,15 +48,7 @@ def labels_from_xml(paths: Sequence[Path], classes: Sequence[str]) -> Tensor:
     columns = {name: column for column, name in enumerate(classes)}
     table = torch.zeros(len(paths), len(classes))
     for row, path in enumerate(paths):
-        try:
-            objects = ET.parse(path).getroot().iterfind("object")
-        except ET.ParseError as error:
-            raise ValueError(f"annotation {path} is not XML ({error}); fetch it again") from error
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"no annotation {path}; fetch the data set again, or choose other labels (masks, main, none, a file)"
-            ) from None
-        for name in {found.findtext("name", "").strip() for found in objects}:
+        for name in {found.findtext("name", "").strip() for found in annotated_objects(path)}:
             table[row, _column(name, columns, path)] = 1
     return table
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from wsss_lib import paths
 from wsss_lib.data.batch import Sample
+from wsss_lib.data.boxes import Box, boxes_from_xml
 from wsss_lib.data.image_labels import (
     labels_from_lists,
     labels_from_masks,
@@ -218,6 +219,10 @@ class VocDataset:
                 f"{self.image_path(index)} is {image.height} x {image.width} px (height x width); make them equal"
             )
         return Sample(self.ids[index], image, self.class_labels[index], mask)
+
+    def read_boxes(self, index: int) -> list[Box]:
+        """Boxes of the chosen classes in one image, see :mod:`wsss_lib.data.boxes`."""
+        return boxes_from_xml(self.root / "Annotations" / f"{self.ids[index]}.xml", self.classes)
 
     def fingerprint(self) -> str:
         files = [Path(found[name]) for found in (self._images, self._masks) for name in self.ids if found]
