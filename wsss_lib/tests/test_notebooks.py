@@ -45,7 +45,7 @@ def test_template(path):
     for cell in code[2:]:  # after the parameters and the imports
         assert len(cell.splitlines()) <= LINES_OF_A_CELL, f"this step asks for a name in the library:\n{cell}"
     functions = [node.name for cell in code for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.FunctionDef)]
-    assert set(functions) <= {"step", "evaluate", "maps_of"}, "notebooks define no helper functions"
+    assert set(functions) <= {"step", "step_with_masks", "evaluate", "maps_of"}, "notebooks define no helper functions"
     words = sum(len(cell.split()) for cell in cells(path, "markdown"))
     assert WORDS[0] <= words <= WORDS[1], f"{words} words of prose"
 

@@ -35,5 +35,5 @@ def test_wrong_boxes_name_the_file(tmp_path, wrong, words):
 
 
 def test_a_missing_annotation_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none.xml"):
+    with pytest.raises(FileNotFoundError, match=r"none\.xml"):
         boxes_from_xml(tmp_path / "none.xml", ("dog",))
