@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from wsss_lib.files import REMEDIES
+
 HELP = """\
 usage: ./run_all.sh [PROFILE] [OPTIONS]      run the notebooks of a profile (default: demo)
        ./run_all.sh COMMAND [OPTIONS]
@@ -119,8 +121,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     if chosen.profile not in PROFILES:
         raise CommandError(str(unknown("profile or command", chosen.profile, (*PROFILES, *COMMANDS))))
     pairs = [setting.partition("=") for setting in chosen.settings]
-    if wrong := next((name for name, sign, _ in pairs if not (name and sign)), None):
-        raise CommandError(f"--set {wrong!r} should read NAME=VALUE")
+    for name, sign, _ in pairs:
+        if not (name and sign):
+            raise CommandError(f"--set {name!r} should read NAME=VALUE")
     chosen.settings = {name: value for name, _, value in pairs}
     if chosen.params:
         chosen.params = Path(os.environ.get("WSSS_CALLED_FROM", ".")) / chosen.params
@@ -139,7 +142,8 @@ def main(words: list[str]) -> int:
         print(f"run_all.sh: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"run_all.sh: {error}", file=sys.stderr)
+        remedy = REMEDIES.get(error.errno, "")
+        print(f"run_all.sh: {error}" + (f"; {remedy}" if remedy not in str(error) else ""), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

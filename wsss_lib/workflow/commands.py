@@ -15,6 +15,7 @@ from wsss_lib.workflow.launcher import BUSY, launch, list_plan, machine
 from wsss_lib.workflow.plan import Request, make_plan, prediction
 from wsss_lib.workflow.project import Project
 
+OWN_FOLDERS = (".benchmark", ".workflow")  # hidden below the outputs
 MADE_BY_PREDICT = ("maps", "labels", "overlays")
 
 
@@ -74,7 +75,7 @@ def clean(chosen: argparse.Namespace) -> int:
 def remove_uncommitted(project: Project) -> int:
     """Remove what git does not keep below the outputs; returns the bytes freed."""
     freed = 0
-    for folder in (*(project.outputs / stem for stem in project.stems), *project.outputs.glob(".*")):
+    for folder in (project.outputs / name for name in (*project.stems, *OWN_FOLDERS)):
         kept = kept_files(folder)
         for path in sorted(folder.rglob("*"), reverse=True):
             if path.is_dir() and not path.is_symlink():
@@ -96,6 +97,6 @@ def kept_files(folder: Path) -> set[Path]:
     listed = git and subprocess.run([git, "-C", str(folder), "ls-files", "-z"], capture_output=True)
     if listed and listed.returncode == 0:
         return {folder / os.fsdecode(name) for name in listed.stdout.split(b"\0") if name}
-    if folder.name.startswith("."):
+    if folder.name in OWN_FOLDERS:
         return set()
     return {path for pattern in (RECORD, "*.csv", "*.md", "notebook.ipynb") for path in folder.glob(f"*/{pattern}")}

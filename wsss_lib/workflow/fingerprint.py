@@ -90,12 +90,16 @@ class Status:
         return not self.reasons
 
 
-def statuses(project: Project, plan: dict[str, PlannedRun], fresh: Iterable[str] = ()) -> dict[str, Status]:
+def statuses(
+    project: Project, plan: dict[str, PlannedRun], fresh: Iterable[str] = (), check_files: bool = True
+) -> dict[str, Status]:
     """Status of every run of a plan.
 
     Args:
         plan: runs by id, each after its inputs.
         fresh: runs to make again whatever their hash.
+        check_files: also look for the files that the records list. Without, only hashes count: committed records come
+            without their maps.
     """
     found: dict[str, Status] = {}
     for run_id, run in plan.items():
@@ -103,7 +107,7 @@ def statuses(project: Project, plan: dict[str, PlannedRun], fresh: Iterable[str]
         inputs |= {target: found[target].digest for target in inputs.keys() | set(run.inputs) if target in found}
         now = fingerprint(project, run.notebook, run.parameters, inputs, bool(run.patterns))
         reasons = ["asked for"] if run_id in fresh else []
-        reasons += changes(project, run_id, now)
+        reasons += changes(project, run_id, now, check_files)
         if run.patterns:
             reasons += [f"{other} is not up to date" for other in found if run.reads(other) and found[other].reasons]
         found[run_id] = Status(now.digest, tuple(reasons))
@@ -111,12 +115,7 @@ def statuses(project: Project, plan: dict[str, PlannedRun], fresh: Iterable[str]
 
 
 def changes(project: Project, run_id: str, now: Fingerprint, check_files: bool = True) -> list[str]:
-    """What differs between a run's record and ``now``; empty where the run is up to date.
-
-    Args:
-        check_files: also look for the files that the record lists; without, as a fresh clone has no maps, only the
-            hash counts.
-    """
+    """What differs between a run's record and ``now``; empty where the run is up to date."""
     record = project.record(run_id)
     if record is None:
         return ["no finished run"]

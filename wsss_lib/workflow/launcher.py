@@ -20,7 +20,7 @@ from wsss_lib.workflow.fingerprint import Status, statuses
 from wsss_lib.workflow.guard import visible_gpus
 from wsss_lib.workflow.plan import PlannedRun
 from wsss_lib.workflow.progress import Progress, duration
-from wsss_lib.workflow.project import PlanError, Project, unknown
+from wsss_lib.workflow.project import Project, unknown
 from wsss_lib.workflow.states import forget_states, read_state
 
 HERE = Path(__file__).parent
@@ -259,7 +259,7 @@ class Launch:
         for run_id in batch:
             state = read_state(self.project.state, run_id)
             blocked = [i for i in self.plan[run_id].inputs if self.final.get(i, {"state": "done"})["state"] != "done"]
-            if self._is_made(run_id):
+            if self._is_made(run_id, state):
                 state = state | {"state": "done"}
             elif interrupted:
                 state = {"state": "interrupted"}
@@ -271,9 +271,11 @@ class Launch:
             self.final[run_id] = state
         progress.show({run_id: self.final[run_id] for run_id in batch})
 
-    def _is_made(self, run_id: str) -> bool:
+    def _is_made(self, run_id: str, state: dict[str, Any]) -> bool:
         folder = self.project.folder(run_id)
-        return not missing_files(folder) and (folder / RECORD).stat().st_mtime >= self.since
+        if missing_files(folder):
+            return False
+        return state["state"] == "done" or (folder / RECORD).stat().st_mtime >= self.since
 
     def _summarize(self) -> None:
         states = {run_id: self.final.get(run_id, {"state": "interrupted"}) for run_id in self.stale}
@@ -317,6 +319,3 @@ def _end(graph: subprocess.Popen) -> None:
         except ProcessLookupError:
             return
         graph.wait()
-
-
-__all__ = ["Machine", "PlanError", "launch", "list_plan", "machine"]

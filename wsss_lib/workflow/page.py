@@ -13,10 +13,10 @@ from traitlets.config import Config
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 PRIORITY = ["image/svg+xml", "image/png", "image/jpeg", "text/html", "text/markdown", "text/latex", "text/plain"]
-# code first, so that a dollar sign in it is no formula
+# code first, so that a dollar sign in it is no formula; a sign that opens none comes last
 FORMULA = re.compile(
-    r"(?P<code>```.*?```|~~~.*?~~~|`[^`\n]+`)|\\\$"
-    r"|\$\$(?P<display>.+?)\$\$|\$(?!\s)(?P<inline>[^$`\n]+?)(?<!\s)\$(?!\d)",
+    r"(?P<code>```.*?```|~~~.*?~~~|`[^`\n]+`)"
+    r"|\\\$|\$\$(?P<display>.+?)\$\$|\$(?!\s)(?P<inline>[^$`\n]+?)(?<!\s)\$(?!\d)|\$",
     re.DOTALL,
 )
 TITLE = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL)
@@ -93,7 +93,7 @@ def _without_formulas(text: str, formulas: list[str]) -> str:
     def placeholder(found: re.Match) -> str:
         tex = found["display"] or found["inline"]
         if tex is None:
-            return found[0]
+            return found["code"] or "&#36;"
         formula = mathml(tex, "block" if found["display"] else "inline")
         formulas.append(f'<span class="formula">{formula}</span>' if found["display"] else formula)
         return f"\ue000{len(formulas) - 1}\ue001"

@@ -1,4 +1,4 @@
-"""Execute the notebook of one run: ``python -m wsss_lib.workflow.runner PLAN RUN``, called by snakemake's jobs.
+"""Execute the notebook of one run: ``python -m wsss_lib.workflow.runner PLAN RUN THREADS``, called by snakemake's jobs.
 
 The executed page is written as it grows; it stays, with its traceback, when a cell fails. The record appears last, by
 a rename, once the whole page has been executed and rendered: who finds a record finds a finished run.
@@ -178,22 +178,19 @@ def render(folder: Path, note: str, scrub: bool) -> None:
     write_text(folder / PAGE, page_html(notebook, note))
 
 
-def main(plan_file: str, run_id: str) -> int:
+def main(plan_file: str, run_id: str, threads: str) -> int:
     plan = read_json(Path(plan_file))
     project = Project(Path(plan["root"]), Path(plan["outputs"]))
     entry = plan["runs"][run_id]
     run = PlannedRun(
         run_id, entry["parameters"], entry["injected"], tuple(entry["inputs"]), tuple(entry["patterns"]), Promise("")
     )
-    threads = plan["threads"]
     if plan["local"]:
         die_with(int(os.environ["WSSS_GRAPH_PID"]))
-    else:
-        threads = int(os.environ.get("SLURM_CPUS_PER_TASK", threads))
     begun = time.time()
     write_state(project.state, run_id, "running", pid=os.getpid())
     try:
-        execute(project, run, threads=threads, gpus=plan["gpus"], fresh=entry["fresh"], since=plan["since"])
+        execute(project, run, threads=int(threads), gpus=plan["gpus"], fresh=entry["fresh"], since=plan["since"])
     except RunFailed as failure:
         with suppress(Exception):  # the page may be unreadable where the kernel died in the middle of a write
             render(project.folder(run_id), f"{run_id} · failed", scrub=False)

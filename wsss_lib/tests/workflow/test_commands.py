@@ -1,0 +1,86 @@
+"""Commands around runs: clean, and run_all.sh itself, which finds the environment."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+
+import pytest
+
+from wsss_lib.paths import PROJECT
+from wsss_lib.workflow.commands import remove_uncommitted
+
+FILES = {
+    "10_cam/demo/record.json": True,
+    "10_cam/demo/notebook.ipynb": True,
+    "10_cam/demo/scores.csv": True,
+    "10_cam/demo/notebook.html": False,
+    "10_cam/demo/maps/a.npz": False,
+    ".benchmark/x/a.jpg": False,
+    ".workflow/plan.json": False,
+}
+OTHERS = ("somebody/else.txt", ".ssh/id")  # WSSS_OUTPUTS may be a folder with more in it
+
+
+@pytest.mark.parametrize("checkout", [True, False])
+def test_clean_leaves_what_is_committed_and_what_is_not_ours(toy, checkout):
+    for name in (*FILES, "10_cam/mine/record.json", *OTHERS):
+        toy.write(f"outputs/{name}", "text")
+    if checkout:
+        kept = [f"outputs/{name}" for name, keep in FILES.items() if keep]
+        for words in (["init", "-q"], ["add", "-f", *kept]):
+            subprocess.run(["git", *words], cwd=toy.root, check=True)
+    assert remove_uncommitted(toy.project) == 4 * (5 if checkout else 4)
+    left = {
+        path.relative_to(toy.project.outputs).as_posix() for path in toy.project.outputs.rglob("*") if path.is_file()
+    }
+    own = set() if checkout else {"10_cam/mine/record.json"}
+    assert left == {name for name, keep in FILES.items() if keep} | {*OTHERS} | own
+    assert not toy.project.folder("10_cam/demo/maps").exists()
+
+
+@pytest.fixture
+def script(toy):
+    """Runs the small project's own run_all.sh, in an environment that has the packages but not the library."""
+    for name in ("run_all.sh", "pyproject.toml", "requirements.lock"):
+        shutil.copy(PROJECT / name, toy.root / name)
+    packages = toy.root / "env"
+    venv.create(packages, with_pip=False)
+    (site,) = packages.glob("lib/python*/site-packages")
+    (site / "real.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+
+    def run(*words, **more):
+        environment = toy.environment() | {"VIRTUAL_ENV": str(packages)} | more
+        for name in ("PYTHONPATH", "CONDA_PREFIX"):
+            environment.pop(name, None)
+        return subprocess.run(
+            ["bash", str(toy.root / "run_all.sh"), *words], cwd="/", env=environment, capture_output=True, text=True
+        )
+
+    run.site = site
+    return run
+
+
+def test_run_all_finds_the_active_environment_and_links_the_library(toy, script):
+    listed = script("smoke", "--only", "16_affinity", "--list")
+    assert listed.returncode == 0 and "2 of 2 would run" in listed.stdout, listed.stderr
+    assert (script.site / "wsss_lib.pth").read_text() == f"{toy.root}\n"
+    python = script("setup").stdout.split()[-1]
+    assert python == str(toy.root / "env/bin/python") and not (toy.root / ".venv").exists()
+    wrong = script("dmo")
+    assert wrong.returncode == 2 and "did you mean demo?" in wrong.stderr and wrong.stderr.count("\n") == 1
+
+
+def test_run_all_refuses_a_python_that_is_too_old(toy, script):
+    old = toy.write("bin/python3", "#!/bin/sh\n[ \"$1\" = -V ] && echo 'Python 3.9.2'; exit 1\n")
+    for name in ("python3", "python3.11", "python3.12", "python"):
+        shutil.copy(old, old.with_name(name)) if name != "python3" else None
+        old.with_name(name).chmod(0o755)
+    path = f"{old.parent}{os.pathsep}/usr/bin{os.pathsep}/bin"
+    refused = script("smoke", VIRTUAL_ENV="", PATH=path)
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+    assert "needs Python 3.11 or 3.12; python3 is Python 3.9.2; install one, or name it" in refused.stderr
+    named = script("--help", VIRTUAL_ENV="", PATH=path, PYTHON=sys.executable)
+    assert named.returncode == 0 and "usage: ./run_all.sh" in named.stdout

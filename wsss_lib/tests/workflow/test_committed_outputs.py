@@ -1,0 +1,49 @@
+"""What is committed below outputs/: made by the code and parameters as they are, small, and without heavy files."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from wsss_lib.paths import PROJECT
+from wsss_lib.workflow.fingerprint import statuses
+from wsss_lib.workflow.plan import Planner, Request
+from wsss_lib.workflow.project import Project
+
+KEPT = {".json", ".csv", ".md", ".ipynb"}
+
+
+def committed() -> list[Path]:
+    """Files below outputs/ that git tracks; all of them outside a checkout."""
+    listed = subprocess.run(["git", "-C", str(PROJECT), "ls-files", "-z", "outputs"], capture_output=True, text=True)
+    if listed.returncode == 0:
+        return [PROJECT / name for name in listed.stdout.split("\0") if name and (PROJECT / name).exists()]
+    return [path for path in (PROJECT / "outputs").rglob("*") if path.suffix in KEPT]
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    """The project with the committed outputs alone."""
+    for path in committed():
+        target = tmp_path / path.relative_to(PROJECT / "outputs")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    return Project(PROJECT, tmp_path)
+
+
+def test_committed_records_are_up_to_date(project):
+    run_ids = sorted(
+        f"{path.parent.parent.name}/{path.parent.name}" for path in project.outputs.glob("*/*/record.json")
+    )
+    planner = Planner(project, Request())
+    plan = planner.closed(planner.needed(run_id, "the test") for run_id in run_ids)
+    stale = {run_id: status.reasons for run_id, status in statuses(project, plan, check_files=False).items()}
+    assert {run_id: reasons for run_id, reasons in stale.items() if reasons} == {}
+
+
+def test_committed_outputs_are_small():
+    sizes = {path: path.stat().st_size for path in committed()}
+    assert {path.suffix for path in sizes} <= KEPT, "maps, labels, weights, pictures and HTML are made anew"
+    assert sum(sizes.values()) < 10e6
+    assert max((size for path, size in sizes.items() if path.suffix == ".ipynb"), default=0) <= 350e3
