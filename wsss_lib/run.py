@@ -100,6 +100,7 @@ class Run:
         np.random.seed(self.seed)
         torch.manual_seed(self.seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing reads such memory
 
     def input(self, run_id: str) -> Path:
         """Folder of an earlier run whose files this run reads; noted in the record with its hash.
