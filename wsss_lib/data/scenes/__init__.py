@@ -1,0 +1,1 @@
+"""The world of the embedded benchmark: shapes, textures, looks, composition, words and files."""
