@@ -191,12 +191,17 @@ class Launch:
         self.stream.flush()
 
     def _write_benchmark(self) -> None:
-        """Write the embedded benchmark in every size that a run needs, before runs at the same time ask for it."""
-        for run_id in self.stale:
-            if self.plan[run_id].parameters.get("data") == "benchmark":
-                code = "from wsss_lib.data.synthetic import ensure_benchmark; ensure_benchmark()"
-                subprocess.run([sys.executable, "-c", code], check=True, cwd=self.project.root)
-                return
+        """Write the embedded benchmark, before runs at the same time ask for it.
+
+        Raises:
+            OSError: it could not be written; the message says why.
+        """
+        if not any(self.plan[run_id].parameters.get("data") == "benchmark" for run_id in self.stale):
+            return
+        code = "from wsss_lib.data.synthetic import ensure_benchmark; ensure_benchmark()"
+        written = subprocess.run([sys.executable, "-c", code], cwd=self.project.root, capture_output=True, text=True)
+        if written.returncode:
+            raise OSError(written.stderr.strip().splitlines()[-1])
 
     def _run_batch(self, batch: list[str], progress: Progress) -> int:
         """Let snakemake make the runs of a batch; returns its exit code."""

@@ -28,12 +28,13 @@ FAILED = (
 )
 
 
-def page_html(notebook: nbformat.NotebookNode, note: str = "") -> str:
+def page_html(notebook: nbformat.NotebookNode, note: str = "", links: dict[str, str] | None = None) -> str:
     """The page: prose with formulas as MathML, code, tables, pictures embedded; tables and code scroll by themselves.
 
     Args:
         notebook: executed notebook; left as it is.
         note: last line of the page, for example run and hash.
+        links: other pages to list below the title, text by address.
     """
     formulas: list[str] = []
     body = _body(_with_placeholders(notebook, formulas))
@@ -42,7 +43,7 @@ def page_html(notebook: nbformat.NotebookNode, note: str = "") -> str:
     if failed in body:
         body = FAILED + body.replace(failed, f'id="error" {failed}', 1)
     title = re.sub(r"<[^>]+>", "", found[1]) if (found := TITLE.search(body)) else "Notebook"
-    body = _with_contents(body)
+    body = _with_contents(body, links or {})
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -63,17 +64,23 @@ def _body(notebook: nbformat.NotebookNode) -> str:
     return re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
 
 
-def _with_contents(body: str) -> str:
-    """The sections, linked below the title."""
-    names: list[str] = []
+def _with_contents(body: str, links: dict[str, str]) -> str:
+    """The page with its sections, and ``links``, listed below the title."""
+    sections: dict[str, str] = {}
 
     def numbered(found: re.Match) -> str:
-        names.append(found[1])
-        return f'<h2 id="section-{len(names)}">{found[1]}</h2>'
+        anchor = f"section-{len(sections) + 1}"
+        sections[f"#{anchor}"] = found[1]
+        return f'<h2 id="{anchor}">{found[1]}</h2>'
 
     body = HEADING.sub(numbered, body)
-    links = "".join(f'<a href="#section-{number}">{name}</a>' for number, name in enumerate(names, start=1))
-    return TITLE.sub(lambda found: f'{found[0]}<nav class="contents">{links}</nav>', body, count=1) if links else body
+    others = {address: html.escape(text) for address, text in links.items()}
+    lists = "".join(f'<nav class="contents">{_anchors(listed)}</nav>' for listed in (sections, others) if listed)
+    return TITLE.sub(lambda found: found[0] + lists, body, count=1)
+
+
+def _anchors(texts: dict[str, str]) -> str:
+    return "".join(f'<a href="{html.escape(address)}">{text}</a>' for address, text in texts.items())
 
 
 def _with_placeholders(notebook: nbformat.NotebookNode, formulas: list[str]) -> nbformat.NotebookNode:

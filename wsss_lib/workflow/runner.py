@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from wsss_lib.workflow.states import write_state
 sys.modules.setdefault("rfc3987_syntax", None)
 
 NOTEBOOK, PAGE = PAGES
+INDEX = "index.html"  # a report's page, with links to the pages of the runs that it gathers
 ALWAYS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "HF_HUB_OFFLINE": "1",
@@ -74,7 +76,7 @@ def execute(project: Project, run: PlannedRun, *, threads: int, gpus: list[str],
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         execute_page(project.notebook(run.notebook), folder / NOTEBOOK, run.injected, kernel_lock)
-        finish(folder, run, now)
+        finish(project, run, now)
 
 
 @contextmanager
@@ -140,42 +142,62 @@ def _first_line(text: str) -> str:
     return lines[0] if lines else ""
 
 
-def finish(folder: Path, run: PlannedRun, now: Fingerprint) -> None:
+def finish(project: Project, run: PlannedRun, now: Fingerprint) -> None:
     """Render the page, add it to the record that the notebook left, and give the record its name.
 
     Raises:
         RunFailed: the notebook left no record of this run, or read a run that none of its parameters names.
     """
+    folder = project.folder(run.run_id)
     try:
         record = read_json(folder / DRAFT)
     except FileNotFoundError:
         raise RunFailed("the page ended without run.finish(...) in its last cell") from None
     if undeclared := sorted(record["inputs"].keys() - now.inputs.keys()):
         raise RunFailed(f"the page read {undeclared[0]}, which none of its parameters *_from names")
-    render(folder, f"{run.run_id} · hash {now.digest[:12]}", scrub=True)
-    pages = {name: folder / name for name in PAGES}
+    note = f"{run.run_id} · hash {now.digest[:12]}"
+    scrub(folder / NOTEBOOK)
+    render(folder, PAGE, note)
+    if run.patterns:
+        render(folder, INDEX, note, links=pages_of(project, folder, now.inputs))
+    pages = [folder / name for name in (NOTEBOOK, PAGE, *([INDEX] if run.patterns else []))]
     record["hash"], record["fingerprint"] = now.digest, now.parts
-    record["files"] |= {name: {"bytes": page.stat().st_size, "sha256": file_hash(page)} for name, page in pages.items()}
+    record["files"] |= {page.name: {"bytes": page.stat().st_size, "sha256": file_hash(page)} for page in pages}
     write_json(folder / DRAFT, record)
     os.replace(folder / DRAFT, folder / RECORD)
 
 
-def render(folder: Path, note: str, scrub: bool) -> None:
-    """Write ``notebook.html`` from ``notebook.ipynb``; ``scrub`` drops clock times and paths from the latter first."""
+def scrub(page: Path) -> None:
+    """Drop what papermill notes in an executed page: clock times, paths of this machine, a random cell id."""
+    import nbformat
+
+    notebook = nbformat.read(page, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+    write_text(page, nbformat.writes(notebook) + "\n")
+
+
+def render(folder: Path, name: str, note: str, links: dict[str, str] | None = None) -> None:
+    """Write the executed page of a run as HTML."""
     import nbformat
 
     from wsss_lib.workflow.page import page_html
 
-    notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
-    if scrub:
-        notebook.metadata.pop("papermill", None)
-        for cell in notebook.cells:
-            cell.metadata.pop("papermill", None)
-            cell.metadata.pop("execution", None)
-            if "injected-parameters" in cell.metadata.get("tags", []):
-                cell.id = "injected-parameters"
-        write_text(folder / NOTEBOOK, nbformat.writes(notebook) + "\n")
-    write_text(folder / PAGE, page_html(notebook, note))
+    write_text(folder / name, page_html(nbformat.read(folder / NOTEBOOK, as_version=4), note, links))
+
+
+def pages_of(project: Project, folder: Path, run_ids: Iterable[str]) -> dict[str, str]:
+    """Pages of runs by their address from ``folder``: title and run, for those that are there."""
+    pages = {run_id: project.folder(run_id) / PAGE for run_id in run_ids}
+    return {
+        Path(os.path.relpath(page, folder)).as_posix(): f"{project.record(run_id).get('title') or ''} {run_id}".strip()
+        for run_id, page in pages.items()
+        if page.exists()
+    }
 
 
 def main(plan_file: str, run_id: str, threads: str) -> int:
@@ -193,7 +215,7 @@ def main(plan_file: str, run_id: str, threads: str) -> int:
         execute(project, run, threads=int(threads), gpus=plan["gpus"], fresh=entry["fresh"], since=plan["since"])
     except RunFailed as failure:
         with suppress(Exception):  # the page may be unreadable where the kernel died in the middle of a write
-            render(project.folder(run_id), f"{run_id} · failed", scrub=False)
+            render(project.folder(run_id), PAGE, f"{run_id} · failed")
         write_state(project.state, run_id, "failed", error=str(failure), seconds=time.time() - begun)
         return 1
     except OSError as error:

@@ -38,6 +38,12 @@ def test_the_page_reads_offline_without_scripts(notebook):
     assert '<h2 id="section-2">Scores</h2>' in page and "celltag_injected-parameters" in page
 
 
+def test_a_report_links_the_pages_of_its_runs(notebook):
+    page = page_html(notebook, links={"../../10_cam/demo/notebook.html": "CAM & co 10_cam/demo"})
+    assert '<a href="../../10_cam/demo/notebook.html">CAM &amp; co 10_cam/demo</a>' in page
+    assert page.index("</h1>") < page.index("CAM &amp; co") < page.index('<h2 id="section-1">')
+
+
 def test_formulas_are_drawn_and_code_and_prices_are_left(notebook):
     page = page_html(notebook)
     assert page.count("<math") == 3 and page.count('<span class="formula"><math display="block">') == 1

@@ -59,6 +59,7 @@ def test_a_failing_notebook_stops_only_what_depends_on_it(toy):
     assert "failed   20_break/demo_unfinished: the page ended without run.finish" in printed
     assert "not run  21_after/demo because of 20_break/demo" in printed
     assert f"report   {toy.file('90_report/demo', 'index.html')}" in printed
+    assert 'href="../../10_cam/demo/notebook.html">10_cam/demo<' in toy.file("90_report/demo", "index.html").read_text()
     page, notebook = toy.file("20_break/demo", "notebook.html"), toy.file("20_break/demo", "notebook.ipynb")
     assert "the maps are empty" in notebook.read_text() and "This run failed" in page.read_text()
     assert toy.record("20_break/demo") is None and not toy.project.folder("21_after/demo").exists()
@@ -156,6 +157,14 @@ def test_pretended_gpus_are_shared_out_and_cores_too(toy):
     record = toy.record("10_cam/mine")
     assert record["parameters"]["seed"] == 2 and record["parameters"]["data"] == str(toy.root / "photographs")
     assert record["inputs"] == {} and toy.file("10_cam/mine", "notebook.html").exists()
+
+
+def test_the_benchmark_is_written_before_the_runs_that_use_it(toy):
+    toy.write("wsss_lib/data/__init__.py", "")
+    toy.write("wsss_lib/data/synthetic.py", "def ensure_benchmark():\n    raise OSError('no room for the benchmark')\n")
+    code, printed = toy.run("--only", "10_cam", "--set", "data=benchmark")
+    assert code == 1 and "run_all.sh: OSError: no room for the benchmark" in printed and "Traceback" not in printed
+    assert not toy.project.folder("10_cam/demo").exists()
 
 
 STUBS = {

@@ -71,7 +71,7 @@ BODY = {
     "90_report": [
         "from wsss_lib.paths import outputs_root\nfound = sorted(str(p.parent.relative_to(outputs_root())) "
         'for p in outputs_root().glob(f"{runs_from}/record.json"))',
-        'run.write("runs.csv", "\\n".join(found))\nrun.write("index.html", "report")',
+        'run.write("runs.csv", "\\n".join(found))',
     ],
 }
 
