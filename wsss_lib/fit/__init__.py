@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 from wsss_lib.fit.checkpoint import FILE
 from wsss_lib.fit.history import History, State
 from wsss_lib.fit.loop import Evaluate, Loop, Step
-from wsss_lib.fit.processes import make_fabric, run_here, run_in_processes, samplers_with
+from wsss_lib.fit.processes import NotFiniteError, make_fabric, run_here, run_in_processes, samplers_with
 from wsss_lib.fit.randomness import random_state_kept
 
-__all__ = ["History", "fit"]
+__all__ = ["History", "NotFiniteError", "fit"]
 
 _finished_here: set[Path] = set()  # checkpoints of trainings that this process has finished
 
@@ -83,7 +83,7 @@ def fit(
         channels_last: memory format of the network; faster convolutions, same results up to rounding.
 
     Raises:
-        FloatingPointError: a term or the gradient is NaN or infinite; the message names step, epoch, term and images.
+        NotFiniteError: a term or the gradient is NaN or infinite; the message names step, epoch, term and images.
             The parameters are still those before the step.
         ValueError: arguments that do not fit together; a damaged checkpoint, or one of another network.
         KeyboardInterrupt: after the step under way, with the checkpoint written; a second one at once, without.

@@ -15,9 +15,9 @@ from torch.optim import Optimizer
 
 from wsss_lib.fit.checkpoint import load_checkpoint, save_checkpoint
 from wsss_lib.fit.history import EPOCH_COLUMNS, STEP_COLUMNS, State
-from wsss_lib.fit.processes import Flag, average_gradients, gather, samplers_with, share_of
+from wsss_lib.fit.processes import Flag, NotFiniteError, average_gradients, gather, samplers_with, share_of
 from wsss_lib.fit.progress import Progress
-from wsss_lib.fit.randomness import random_state, random_state_kept, seed_epoch, set_random_state
+from wsss_lib.fit.randomness import random_state, seed_epoch, set_random_state
 
 Step = Callable[[nn.Module, Any], Mapping[str, Tensor]]
 Evaluate = Callable[[nn.Module, int], Mapping[str, float]]
@@ -197,7 +197,7 @@ class Loop:
 
     def _refuse(self, what: str, ids: list[str]) -> None:
         images = f" (images {', '.join(map(str, ids))})" if ids else ""
-        raise FloatingPointError(
+        raise NotFiniteError(
             f"step {self.state.step}, epoch {self.state.epoch}: {what}{images}; the parameters are those before this "
             "step. Look at these inputs, lower the learning rate, or clip gradients"
         )
@@ -227,9 +227,8 @@ class Loop:
         """Scores of the network in evaluation mode, found by the first process, known to all."""
         scores = None
         if self.fabric.is_global_zero:
-            with random_state_kept():
-                self.network.eval()
-                scores = {name: float(value) for name, value in self.evaluate(self.network, self.state.epoch).items()}
+            self.network.eval()
+            scores = {name: float(value) for name, value in self.evaluate(self.network, self.state.epoch).items()}
         scores = self.fabric.broadcast(scores)
         if taken := scores.keys() & set(EPOCH_COLUMNS):
             raise ValueError(f"evaluate returns a score named {taken.pop()!r}, which the history uses; rename it")

@@ -29,6 +29,10 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 LONGEST_WAIT = timedelta(days=2)  # of one process for another, for example while the first one evaluates
 
 
+class NotFiniteError(FloatingPointError):
+    """A loss term or a gradient is NaN or infinite; every process of a training raises it in the same step."""
+
+
 class Flag(Protocol):
     """A number that all processes see."""
 
@@ -41,6 +45,10 @@ def make_fabric(device: torch.device | str, processes: int, precision: str) -> F
     Args:
         device: "auto" is the first GPU if there is one, else the CPU. Several processes take one GPU each.
         precision: "32-true", "bf16-mixed" or "16-mixed" (GPU only).
+
+    Raises:
+        ValueError: the precision is not known, or not for the device.
+        RuntimeError: this process uses the GPU and cannot be forked.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
@@ -49,6 +57,11 @@ def make_fabric(device: torch.device | str, processes: int, precision: str) -> F
     device = torch.device(device)
     if device.type == "cpu" and precision == "16-mixed":
         raise ValueError("precision '16-mixed' needs a GPU; use 'bf16-mixed' or '32-true' on the CPU")
+    if processes > 1 and device.type == "cuda" and torch.cuda.is_initialized():
+        raise RuntimeError(
+            "the GPU is in use in this process, which cannot be forked any more; restart the kernel and train before "
+            "anything moves to the GPU (reading from a loader with pin_memory does)"
+        )
     return Fabric(
         accelerator=device.type,
         devices=[device.index] if device.index is not None and processes == 1 else processes,
@@ -78,7 +91,7 @@ def run_in_processes(
         load: called here afterwards, with the same path.
 
     Raises:
-        KeyboardInterrupt, FloatingPointError: as raised by ``run``, after what was made has been brought back.
+        KeyboardInterrupt, NotFiniteError: as raised by ``run``, after what was made has been brought back.
         ProcessRaisedException: any other error of a process, with its traceback.
     """
     interrupted = multiprocessing.RawValue("b", 0)  # shared by the forked processes
@@ -90,11 +103,10 @@ def run_in_processes(
         try:
             run(fabric, interrupted)
             outcome = None
-        except (KeyboardInterrupt, FloatingPointError) as stop:
+        except (KeyboardInterrupt, NotFiniteError) as stop:
             outcome = stop.with_traceback(None)
         if fabric.is_global_zero:
             save(result)
-        fabric.barrier()
         torch.distributed.destroy_process_group()
         return outcome
 

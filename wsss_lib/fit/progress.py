@@ -24,8 +24,7 @@ class Progress:
     def __init__(
         self, shown: bool, first_epoch: int, last_epoch: int, *, done: int, total: int | None, widgets: bool = True
     ):
-        watched = "ipykernel" in sys.modules or sys.stderr.isatty()
-        self.lines = shown and (bool(os.environ.get("WSSS_HEADLESS")) or not watched)
+        self.lines = shown and (bool(os.environ.get("WSSS_HEADLESS")) or not (sys.stderr.isatty() or _in_notebook()))
         self.first_epoch, self.last_epoch = first_epoch, last_epoch
         self.scores = ""
         self.bar = None
@@ -53,6 +52,12 @@ class Progress:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def _in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
 
 
 def _print(line: str) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -82,6 +84,12 @@ def noisy_terms(network: nn.Module, batch: Pairs) -> dict[str, Tensor]:
     share, order = np.random.beta(0.2, 0.2), torch.randperm(len(batch.images))
     images = share * batch.images + (1 - share) * batch.images[order]
     return two_terms(network, Pairs(images, batch.targets, batch.ids))
+
+
+def scaled_fabric(scale: float) -> Fabric:
+    """16-bit precision with its scaler, on the CPU."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=10**6)
+    return Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
 
 
 def weights_hash(network: nn.Module) -> str:

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,7 +12,14 @@ from torch import nn
 import wsss_lib.fit
 from wsss_lib.fit import fit
 from wsss_lib.fit.checkpoint import FILE
-from wsss_lib.tests.fit.small import momentum_sgd, noisy_terms, shuffled_loader, small_network, weights_hash
+from wsss_lib.tests.fit.small import (
+    momentum_sgd,
+    noisy_terms,
+    scaled_fabric,
+    shuffled_loader,
+    small_network,
+    weights_hash,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +124,16 @@ def test_a_folder_serves_one_training_of_a_session(tmp_path):
     train(tmp_path)
     with pytest.raises(ValueError, match="give each call its own folder"):
         train(tmp_path)
+
+
+def test_the_scale_of_16_bit_losses_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(wsss_lib.fit, "make_fabric", lambda *_: scaled_fabric(2.0**24))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, step=interrupted_at(16), precision="16-mixed")
+    _, history = train(tmp_path, precision="16-mixed")
+    finite = np.isfinite(history.steps["gradient_norm"])
+    assert not finite[:2].any()
+    assert finite[15:].all()
 
 
 @pytest.mark.parametrize("bytes_left", [0, 100, -100])

@@ -15,7 +15,7 @@ from torch import nn
 from torch.multiprocessing import ProcessRaisedException
 from traitlets.config import Config
 
-from wsss_lib.fit import fit
+from wsss_lib.fit import NotFiniteError, fit
 from wsss_lib.fit.checkpoint import FILE
 from wsss_lib.paths import PROJECT
 from wsss_lib.tests.fit.small import (
@@ -60,7 +60,7 @@ import os, sys
 os.environ["WSSS_HEADLESS"] = "1"
 sys.modules["torchmetrics"] = None  # lightning-fabric would import it, which takes seconds
 import torch
-from wsss_lib.fit import fit
+from wsss_lib.fit import NotFiniteError, fit
 from wsss_lib.tests.fit.small import momentum_sgd, shuffled_loader, small_network, two_terms
 
 torch.nn.functional.conv2d(torch.ones(8, 3, 9, 9), torch.ones(3, 3, 3, 3, requires_grad=True)).sum().backward()
@@ -139,6 +139,22 @@ def test_each_process_draws_its_own_random_numbers():
     assert train(2, step=step)[1].steps.equals(two.steps)
 
 
+def test_a_process_computes_on_one_thread():
+    """The forked process cannot use the thread pool of this one."""
+
+    def step(network, batch):
+        return {"threads": two_terms(network, batch)["square"] * 0 + torch.get_num_threads()}
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        _, history = train(2, step=step)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert (history.steps["threads"] == 1).all()
+
+
 def test_interrupted_and_continued_is_uninterrupted(tmp_path):
     network = small_network()
     expected, _ = train(2, noisy_terms, network=network, epochs=3)
@@ -170,21 +186,26 @@ def test_nan_in_one_process_names_its_images():
         return terms
 
     network = small_network(dropout=0, norm=False)
-    with pytest.raises(FloatingPointError, match=r"step \d, epoch 0: the term 'absolute' is nan \(.*image7") as error:
+    with pytest.raises(NotFiniteError, match=r"step \d, epoch 0: the term 'absolute' is nan \(.*image7") as error:
         train(2, step, network=network)
     steps = int(str(error.value).split(",")[0].removeprefix("step "))
     assert weights_hash(network) == weights_hash(train(2, max_steps=steps)[0])
 
 
-def test_an_error_in_a_process_comes_with_its_traceback():
-    def step(network, batch):
-        raise LookupError("no such class: zebra")
+@pytest.mark.parametrize("error", [LookupError, FloatingPointError])
+def test_an_error_in_a_process_comes_with_its_traceback(error):
+    def fail(*_):
+        raise error("no such class: zebra")
 
     with pytest.raises(ProcessRaisedException, match="no such class: zebra"):
-        train(2, step)
+        train(2, fail)
+    with pytest.raises(ProcessRaisedException, match="no such class: zebra"):
+        train(2, evaluate=fail)  # while the other process waits for the scores
 
 
-def test_processes_end_with_the_one_that_started_them(tmp_path):
+def test_processes_end_with_the_one_that_started_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: False)  # other tests may have asked for GPUs before
+
     def slow(network, batch):
         (tmp_path / f"{os.getpid()}").touch()
         time.sleep(0.05)
@@ -192,8 +213,10 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
 
     parent = os.fork()
     if parent == 0:
-        train(2, slow, epochs=1000)
-        os._exit(0)
+        try:
+            train(2, slow, epochs=1000)
+        finally:
+            os._exit(1)
     wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
@@ -210,6 +233,12 @@ def wait_until(condition, seconds=30):
 def is_running(process):
     status = Path(f"/proc/{process}/stat")
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_gpus_in_use_before_the_fork(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    with pytest.raises(RuntimeError, match="restart the kernel"):
+        train(2, device="cuda")
 
 
 def test_a_loader_that_cannot_be_shared():
