@@ -154,7 +154,7 @@ class Toy:
     def run(self, *words: str, **more: str) -> tuple[int, str]:
         """Exit code and what was printed."""
         process = self.start(*words, **more)
-        printed, _ = process.communicate(timeout=300)
+        printed, _ = process.communicate(timeout=500)
         return process.returncode, printed
 
     def stale(self, *words: str) -> set[str]:
@@ -164,7 +164,7 @@ class Toy:
         return {line.split()[2] for line in printed.splitlines() if line.startswith("would run")}
 
 
-def wait_until(condition, seconds: float = 60) -> None:
+def wait_until(condition, seconds: float = 240) -> None:
     """Return once ``condition()`` holds."""
     end = time.time() + seconds
     while not condition():
