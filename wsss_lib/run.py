@@ -36,7 +36,7 @@ from wsss_lib.parameters import ParameterError, read_parameters
 from wsss_lib.paths import NOTEBOOKS, PROJECT, run_folder
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pillow", "matplotlib", "pandas", "scikit-learn", "papermill")
-FIGURE_DPI = 110
+FIGURE_DPI = 96
 
 
 def start_run(notebook: str, namespace: dict[str, Any]) -> "Run":

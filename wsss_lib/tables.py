@@ -153,7 +153,7 @@ def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataF
 
 
 def runs_with_maps(records: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Runs that keep maps, one of each method and all on the data of the first, and the images that all of them have."""
+    """Runs that keep maps, one of each method, all on the data of the first, and the images that all of them have."""
     kept: dict[tuple[str, str], dict[str, Any]] = {}
     images: dict[tuple[str, str], set[str]] = {}
     for method, runs in _by_method(records).items():

@@ -228,6 +228,7 @@ def make_loader(
     indices: Sequence[int] | None = None,
     cache: bool = True,
     cache_bytes: int = 2**30,
+    pin_memory: bool = False,
 ) -> DataLoader:
     """Loader of :class:`Batch`; call ``loader.sampler.set_epoch(epoch)`` before each epoch.
 
@@ -245,6 +246,8 @@ def make_loader(
         indices: read these images only, in this order if not shuffled.
         cache: keep decoded images from one epoch to the next.
         cache_bytes: room for them, shared among the workers; images beyond it are decoded again each time.
+        pin_memory: copy batches to page-locked memory. It starts CUDA, after which a notebook cannot fork the processes
+            of a training on several GPUs.
 
     Raises:
         ValueError: no image, or not one whole batch with ``drop_last``.
@@ -264,5 +267,5 @@ def make_loader(
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pin_memory,
     )

@@ -37,7 +37,7 @@ def test_a_finished_run_lists_its_files(project):
     assert missing_files(run.folder) == [RECORD]
     run.figure(plt.figure(figsize=(1, 1)), "curve", "A curve.")
     with Image.open(run.folder / "curve.png") as figure:
-        assert figure.size == (110, 110) and figure.mode == "P"
+        assert figure.size == (96, 96) and figure.mode == "P"
     run.table(pd.DataFrame({"mean IoU": [41.26]}), "scores", "Scores in percent.")
     run.finish(mean_iou=41.26, per_class={"cat": float("nan")})
     record = read_json(run.folder / RECORD)
