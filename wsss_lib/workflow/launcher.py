@@ -176,14 +176,23 @@ class Launch:
             code = INTERRUPTED
         self._summarize()
         failed = any(state["state"] != "done" for state in self.final.values())
-        return code if code == INTERRUPTED else int(failed or code != 0)
+        if code == INTERRUPTED:
+            return code
+        if code and not failed:
+            print(f"snakemake ended with code {code}; see {self.project.state / 'snakemake.log'}", file=self.stream)
+        return int(failed or code != 0)
 
     def _announce(self) -> None:
         total = sum(seconds or 0 for seconds in self.expected.values())
         gpus = f", {len(self.on.gpus)} GPUs" if self.on.gpus else ""
-        where = f"{self.on.jobs} at a time, {self.on.threads} threads each{gpus}" if self.on.local else "on the cluster"
+        where = (
+            f"{self.on.jobs} at a time, {self.on.threads} thread{'s' if self.on.threads > 1 else ''} each{gpus}"
+            if self.on.local
+            else "on the cluster"
+        )
         ready = len(self.plan) - len(self.stale)
-        print(f"{len(self.stale)} runs, {where}; {ready} up to date; about {duration(total)}", file=self.stream)
+        runs = "1 run" if len(self.stale) == 1 else f"{len(self.stale)} runs"
+        print(f"{runs}, {where}; {ready} up to date; about {duration(total)}", file=self.stream)
         wanted = sum(expected_megabytes(self.project, self.plan[run_id]) or 0 for run_id in self.stale)
         free = shutil.disk_usage(self.project.outputs).free / 1e6
         if free < wanted:

@@ -152,7 +152,7 @@ def test_pretended_gpus_are_shared_out_and_cores_too(toy):
 
     toy.write("photographs/a.jpg", "")
     code, printed = toy.run("predict", "--from", "10_cam/demo-seed2", "--images", "photographs", "--out", "mine")
-    assert code == 0 and "1 runs" in printed, printed
+    assert code == 0 and "1 run, " in printed, printed
     assert f"maps     {toy.file('10_cam/mine', 'maps')} (1 files)" in printed
     record = toy.record("10_cam/mine")
     assert record["parameters"]["seed"] == 2 and record["parameters"]["data"] == str(toy.root / "photographs")
