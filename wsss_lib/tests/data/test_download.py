@@ -241,10 +241,10 @@ def test_archives_are_unpacked_beside_what_is_there(tmp_path):
     assert not stat.S_IMODE((tmp_path / "out" / "data" / "b" / "c.txt").stat().st_mode) & 0o111, "modes are not taken"
 
 
-@pytest.mark.parametrize("name", ["../escaped", "data/../../escaped", "/tmp/escaped", "..\\escaped", ".."])
+@pytest.mark.parametrize("name", ["../escaped", "data/../../escaped", "ROOT/escaped", "..\\escaped", ".."])
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_no_member_leaves_the_folder(tmp_path, name, kind):
-    name = name.replace("/tmp", tmp_path.as_posix())
+    name = name.replace("ROOT", tmp_path.as_posix())  # an absolute path
     make = tar_of if kind == "tar" else zip_of
     archive = make(
         tmp_path / f"bad.{kind}", ("data/a.txt", b"a"), (name, b"escaped"), **({"mode": "w"} if kind == "tar" else {})
