@@ -46,25 +46,36 @@ def method_name(record: dict[str, Any]) -> str:
     return f"{title} ({record['variant']})" if record["variant"] else title
 
 
-def leader_board(records: Iterable[dict[str, Any]], metrics: dict[str, str], order_by: str) -> pd.DataFrame:
+def leader_board(
+    records: Iterable[dict[str, Any]], metrics: dict[str, str], order_by: str, parameters: dict[str, str] | None = None
+) -> pd.DataFrame:
     """One row a method: mean over its seeds, and the sample standard deviation where there are two or more.
 
     Args:
         records: from :func:`read_records`.
         metrics: score name in the record -> column heading; methods without any of them are left out.
         order_by: score name to sort by, best first.
+        parameters: parameter name -> column heading, shown beside the method where a notebook has it.
     """
+    parameters = parameters or {}
     rows = []
     for (notebook, _), group in _by_method(records).items():
-        scores = {name: [r["scores"][name] for r in group if _is_number(r["scores"].get(name))] for name in metrics}
+        scores = {name: [r["scores"][name] for r in group if is_number(r["scores"].get(name))] for name in metrics}
         if not any(scores.values()):
             continue
         row: dict[str, Any] = {"method": method_name(group[0]), "notebook": notebook, "seeds": len(group)}
+        row |= {heading: group[0]["parameters"].get(name) for name, heading in parameters.items()}
         for name, heading in metrics.items():
             row[heading] = np.mean(scores[name]) if scores[name] else np.nan
             row[f"{heading} ±"] = np.std(scores[name], ddof=1) if len(scores[name]) > 1 else np.nan
         rows.append(row)
-    columns = ["method", "notebook", "seeds", *(c for h in metrics.values() for c in (h, f"{h} ±"))]
+    columns = [
+        "method",
+        "notebook",
+        *parameters.values(),
+        "seeds",
+        *(c for h in metrics.values() for c in (h, f"{h} ±")),
+    ]
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame.sort_values(metrics[order_by], ascending=False, na_position="last", kind="stable")
     return frame.dropna(axis="columns", how="all").reset_index(drop=True)
@@ -97,7 +108,7 @@ def published_beside_ours(published: pd.DataFrame, records: Sequence[dict[str, A
     for printed in published.to_dict("records"):
         group = methods.get((printed["notebook"], printed["variant"]), [])
         name = f"{printed['metric']}_{printed['split']}"
-        ours = [r["scores"][name] for r in group if _is_number(r["scores"].get(name))]
+        ours = [r["scores"][name] for r in group if is_number(r["scores"].get(name))]
         row = {key: printed[key] for key in ("paper", "table", "row", *PROTOCOL)} | {"published": printed["value"]}
         same_data = bool(group) and group[0]["parameters"].get("data") == printed["data"]
         row["ours"] = np.mean(ours) if ours else np.nan
@@ -106,6 +117,21 @@ def published_beside_ours(published: pd.DataFrame, records: Sequence[dict[str, A
         rows.append(row | {"source": printed["source"]})
     columns = ["paper", "table", "row", *PROTOCOL, "published", "ours", "difference", "note", "source"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def tables_of_paper(beside: pd.DataFrame, paper: str) -> pd.DataFrame:
+    """The tables of one paper in its own form: a row of the paper a row, and for each table its print and ours.
+
+    Args:
+        beside: from :func:`published_beside_ours`.
+        paper: a value of its column ``paper``.
+    """
+    chosen = beside[beside["paper"] == paper]
+    wide = chosen.pivot_table(index="row", columns="table", values=["published", "ours"], sort=False, dropna=False)
+    order = [(kind, table) for table in chosen["table"].unique() for kind in ("published", "ours")]
+    wide = wide.reindex(columns=pd.MultiIndex.from_tuples(order), index=chosen["row"].unique())
+    wide.columns = [f"{table}, {kind}" for kind, table in order]
+    return wide.rename_axis("method")
 
 
 def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
@@ -152,12 +178,17 @@ def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataF
     return pd.DataFrame(rows, columns=["run", "state"])
 
 
-def runs_with_maps(records: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Runs that keep maps, one of each method, all on the data of the first, and the images that all of them have."""
+def runs_with_images(records: Iterable[dict[str, Any]], folder: str = "maps") -> tuple[list[dict[str, Any]], list[str]]:
+    """Runs that keep a file per image, one a method, on the data of the first, and the images that all of them have.
+
+    Args:
+        records: from :func:`read_records`.
+        folder: of the run, for example ``maps`` or ``labels``.
+    """
     kept: dict[tuple[str, str], dict[str, Any]] = {}
     images: dict[tuple[str, str], set[str]] = {}
     for method, runs in _by_method(records).items():
-        found = {path.stem for path in (run_folder(runs[0]["run"]) / "maps").glob("*.npz")}
+        found = {path.stem for path in (run_folder(runs[0]["run"]) / folder).glob("*.*")}
         first = next(iter(kept.values()), runs[0])
         if found and runs[0]["parameters"].get("data") == first["parameters"].get("data"):
             kept[method], images[method] = runs[0], found
@@ -171,7 +202,8 @@ def _by_method(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[
     return methods
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a score is a number (not missing, not a truth value, not a group of scores)."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -1,6 +1,7 @@
 """Tables over runs: seeds become mean and spread, prints are compared only under the same protocol, gaps are said."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from wsss_lib import tables
@@ -74,6 +75,35 @@ def test_published_is_subtracted_only_on_the_same_data(records, tmp_path):
     assert beside["note"].tolist() == ["", "ours on benchmark", "not run"]
 
 
+def test_tables_of_a_paper_stand_side_by_side():
+    beside = pd.DataFrame(
+        [
+            ("P", "Table 1", "CAM", 45.0, 49.0),
+            ("P", "Table 1", "FMix", 48.2, np.nan),
+            ("Q", "Table 1", "CAM", 1.0, 1.0),
+            ("P", "Table 2", "FMix", 54.0, 60.0),
+        ],
+        columns=["paper", "table", "row", "published", "ours"],
+    )
+    wide = tables.tables_of_paper(beside, "P")
+    assert wide.index.tolist() == ["CAM", "FMix"]
+    assert wide.columns.tolist() == [
+        "Table 1, published",
+        "Table 1, ours",
+        "Table 2, published",
+        "Table 2, ours",
+    ]
+    assert wide.loc["CAM"].tolist()[:2] == [45.0, 49.0] and wide.loc["CAM"].isna().tolist()[2:] == [True, True]
+    assert wide.loc["FMix"].tolist()[0] == 48.2 and wide.loc["FMix"].tolist()[2:] == [54.0, 60.0]
+
+
+def test_leader_board_shows_the_parameters_asked_for(records):
+    board = tables.leader_board(
+        records, {"mean_iou_val": "mIoU val"}, "mean_iou_val", {"data": "data", "no": "missing"}
+    )
+    assert board["data"].tolist() == ["benchmark", "benchmark"] and "missing" not in board
+
+
 def test_costs_and_environments(records):
     assert tables.costs(records)["files (MB)"].tolist() == [1.5] * 5
     found = tables.environment(records)
@@ -99,11 +129,11 @@ def test_a_gallery_needs_images_that_all_runs_have(records, tmp_path):
         for name in names:
             (tmp_path / run_id / "maps").mkdir(exist_ok=True)
             (tmp_path / run_id / "maps" / f"{name}.npz").touch()
-    kept, images = tables.runs_with_maps(records)
+    kept, images = tables.runs_with_images(records)
     assert [r["run"] for r in kept] == ["10_cam/demo", "13_mixup_cam/demo"] and images == ["b"]
     kept[1]["parameters"]["data"] = "voc"
-    assert tables.runs_with_maps(records)[1] == ["a", "b"], "maps of other data are left out"
-    assert tables.runs_with_maps([]) == ([], [])
+    assert tables.runs_with_images(records)[1] == ["a", "b"], "maps of other data are left out"
+    assert tables.runs_with_images([]) == ([], [])
 
 
 def test_the_committed_prints_are_complete():

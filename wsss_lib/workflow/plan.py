@@ -277,7 +277,7 @@ def in_order(plan: dict[str, PlannedRun]) -> dict[str, PlannedRun]:
 
 
 def prediction(project: Project, weights_from: str, images: Path, name: str) -> dict[str, PlannedRun]:
-    """The run that applies the weights of an earlier run to a folder of images without masks.
+    """The run that applies the weights of an earlier run to a folder of images without masks; it has no other inputs.
 
     Args:
         weights_from: the earlier run; a whole one is used as it is, whatever has changed since; else it is made first.
@@ -301,6 +301,7 @@ def prediction(project: Project, weights_from: str, images: Path, name: str) -> 
     source = planner.needed(weights_from, "predict") if missing_files(project.folder(weights_from)) else None
     earlier = source.parameters if source else project.record(weights_from)["parameters"]
     values = {key: value for key, value in earlier.items() if key in spec.names}
+    values |= {key: "" for key, value in values.items() if key.endswith(INPUT_SUFFIX) and isinstance(value, str)}
     values |= {"weights_from": weights_from, "data": str(images.resolve()), "masks": "none"}
     run = planner.planned(f"{notebook}/{name}", spec.validate(values), Promise(""))
     return planner.closed([run, source]) if source else {run.run_id: run}

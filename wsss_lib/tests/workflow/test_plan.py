@@ -4,6 +4,7 @@ import pytest
 
 from wsss_lib.files import write_json
 from wsss_lib.parameters import ParameterError
+from wsss_lib.tests.workflow.toy import BODY, PARAMETERS, write_notebook
 from wsss_lib.workflow.plan import Request, make_plan, prediction
 from wsss_lib.workflow.project import PlanError
 
@@ -141,3 +142,13 @@ def test_prediction_uses_a_whole_run_as_it_is_and_makes_a_missing_one_first(toy,
     ]:
         with pytest.raises(PlanError, match=words):
             prediction(toy.project, *arguments)
+
+
+def test_prediction_has_no_other_inputs(toy, tmp_path):
+    lines = PARAMETERS["10_cam"] + '\nbaseline_from: str = ""  # run\nmore_from: list[str] = []  # runs'
+    write_notebook(toy.root / "notebooks/10_cam.ipynb", lines, BODY["10_cam"])
+    toy.params("10_cam", "demo_second", baseline_from="10_cam/demo")
+    (run,) = (
+        r for r in prediction(toy.project, "10_cam/demo_second", tmp_path, "mine").values() if r.run_id.endswith("mine")
+    )
+    assert run.inputs == ("10_cam/demo_second",) and run.parameters["baseline_from"] == ""
