@@ -11,10 +11,13 @@ from wsss_lib.tests.bench.papers import run_papers
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m wsss_lib.tests.bench", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", help="operations whose name contains this text ('paper': the files)")
+    parser.add_argument(
+        "--only", metavar="NAME", help="operations whose name contains this text; paper: the files; paper/10_cam"
+    )
     only = parser.parse_args(arguments).only or ""
-    if only == "paper":
-        return 0 if run_papers() else 1
+    kind, _, notebook = only.partition("/")
+    if kind == "paper":
+        return 0 if run_papers(notebook) else 1
     known = load_benchmarks()
     chosen = [one for name, one in known.items() if only in name]
     if not chosen:

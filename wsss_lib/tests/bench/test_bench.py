@@ -58,13 +58,14 @@ def test_the_command_chooses_by_name_and_fails_where_a_goal_is_missed(monkeypatc
     }
     monkeypatch.setattr(__main__, "load_benchmarks", lambda: known)
     monkeypatch.setattr(__main__.torch, "set_num_threads", lambda threads: None)
-    papers = iter([True, False])
-    monkeypatch.setattr(__main__, "run_papers", lambda: next(papers))
+    papers, asked = iter([True, False, True]), []
+    monkeypatch.setattr(__main__, "run_papers", lambda *only: asked.append(only) or next(papers))
     assert __main__.main(["--only", "easy"]) == 0
     assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["easy sum", "easy sort"]
     assert __main__.main([]) == 1
     assert __main__.main(["--only", "paper"]) == 1, "the paper files alone"
-    assert next(papers, "both used") == "both used"
+    assert __main__.main(["--only", "paper/10_cam"]) == 0
+    assert asked == [(), ("",), ("10_cam",)]
     with pytest.raises(SystemExit):
         __main__.main(["--only", "product"])
     assert "easy sum, easy sort, hard sum" in capsys.readouterr().err
