@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
@@ -19,19 +20,21 @@ class ScoredCrop:
 
     Attributes:
         crop: side of the result, px.
-        scores_of: id of an image to its scores, [L, H, W].
-        labels_of: scores of the crop, [L, crop, crop], to its label map, int [h, w]; given as the mask of the batch.
+        folder: holds the scores of each image as ``<id>.npz``.
+        read: such a file to the scores, [..., H, W], and what else it holds.
+        labels_of: scores of the crop, [..., crop, crop], to its label map, int [h, w]; given as the mask of the batch.
         jitter: change the colours.
     """
 
     normalization: Normalization
     crop: int
-    scores_of: Callable[[str], Tensor]
+    folder: Path
+    read: Callable[[Path], tuple[Tensor, Tensor]]
     labels_of: Callable[[Tensor], Tensor]
     jitter: bool = True
 
     def __call__(self, sample: Sample, rng: Draws) -> tuple[Tensor, Tensor]:
-        scores = self.scores_of(sample.id)
+        scores, _ = self.read(self.folder / f"{sample.id}.npz")
         self._check_size(sample.id, sample.image, scores)
         image = color_jitter(sample.image, rng) if self.jitter else sample.image
         window = random_window(image.height, image.width, self.crop, rng)

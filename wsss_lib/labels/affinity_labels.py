@@ -59,6 +59,28 @@ def confident_labels(low_scores: Tensor, high_scores: Tensor, eps: float = 1e-5)
     return labels.masked_fill(torch.maximum(low_scores, high_scores).amax(-3) < eps, IGNORE)
 
 
+def label_map_at_stride(both_scores: Tensor, stride: int) -> Tensor:
+    """Confident labels of blocks of pixels, from the means of their scores.
+
+    Args:
+        both_scores: [2, L, H, W], with the low exponent and with the high one.
+        stride: side of a block, px.
+
+    Returns:
+        int64 [ceil(H / stride), ceil(W / stride)], as :func:`confident_labels`.
+    """
+    return confident_labels(*pool_scores(both_scores, stride))
+
+
+def label_numbers(class_labels: Tensor) -> Tensor:
+    """Label of each row of scores that hold the background and the classes present only.
+
+    >>> label_numbers(torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    tensor([0, 2, 4])
+    """
+    return F.pad((class_labels > 0).nonzero()[:, 0] + 1, (1, 0))
+
+
 def pair_labels(label_maps: Tensor, displacements: Displacements) -> PairLabels:
     """Sort the pairs of confident pixels; pairs with an ignored pixel (255) are in none of the three.
 

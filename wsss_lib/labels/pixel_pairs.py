@@ -148,3 +148,16 @@ def pair_affinities(features: Tensor, displacements: Displacements) -> Tensor:
     if features.dtype in (torch.float16, torch.bfloat16):
         features = features.float()
     return PairDistances.apply(features, displacements).neg().exp().flatten(2)
+
+
+def affinity_to_pixel(features: Tensor, row: int, column: int) -> Tensor:
+    """Affinity of every pixel to one pixel, for a figure.
+
+    Args:
+        features: of one image, [C, h, w].
+        row, column: of the pixel, px of the map.
+
+    Returns:
+        [h, w] in [0, 1]; 1 at the pixel itself.
+    """
+    return (features - features[:, row, column, None, None]).abs().mean(0).neg().exp()

@@ -4,8 +4,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from wsss_lib.labels.affinity_labels import pool_scores
+from wsss_lib.labels.dense_crf import alpha_scores
 from wsss_lib.labels.pixel_pairs import (
     Displacements,
     pad_for_pairs,
@@ -129,3 +132,48 @@ def walk_by_features(
     for length in steps:
         scores, done = random_walk(scores, transition, length - done), length
         yield without_padding(scores, displacements) if every_source else scores
+
+
+def refined_label_maps(
+    maps: Tensor,
+    features: Tensor,
+    displacements: Displacements,
+    *,
+    stride: int,
+    alphas: Sequence[float],
+    beta: float,
+    steps: Sequence[int],
+    every_source: bool = True,
+) -> Tensor:
+    """Label maps of one image after random walks, for several exponents of the background and several lengths.
+
+    The walk is linear, so all background scores take part in one walk with the maps; scores are pooled to the features
+    and stretched back, and the highest one gives the label, as in the authors' code.
+
+    Args:
+        maps: normalized maps of the classes present alone, [K, H, W]; K may be 0.
+        features: of AffinityNet, [C, h, w], with h * stride >= H and w * stride >= W.
+        displacements, beta, steps, every_source: see :func:`walk_by_features`.
+        stride: px of the image per pixel of the features.
+        alphas: exponents of the background score (1 - highest map).
+
+    Returns:
+        int64 [len(steps), len(alphas), H, W]: 0 background, 1..K the place of the class among those present.
+
+    Raises:
+        ValueError: features too small for the image, and as :func:`walk_by_features`.
+    """
+    (height, width), (rows, columns) = maps.shape[1:], features.shape[1:]
+    if rows * stride < height or columns * stride < width:
+        raise ValueError(
+            f"features of {rows} x {columns} px at stride {stride} do not cover an image of {height} x {width} px; "
+            "give the stride that they have"
+        )
+    backgrounds = [alpha_scores(maps, alpha)[:1] for alpha in alphas]
+    scores = F.pad(torch.cat([*backgrounds, maps]), (0, columns * stride - width, 0, rows * stride - height))
+    pooled = pool_scores(scores, stride)
+    walks = walk_by_features(pooled, features, displacements, beta=beta, steps=steps, every_source=every_source)
+    walked = F.interpolate(torch.stack(list(walks)), scale_factor=stride, mode="bilinear")[..., :height, :width]
+    classes = walked[:, len(alphas) :]  # [S, K, H, W]
+    labels = [torch.cat([walked[:, place, None], classes], dim=1).argmax(1) for place in range(len(alphas))]
+    return torch.stack(labels, dim=1)

@@ -16,7 +16,8 @@ PSA_CHANNELS = (64, 128, 256)
 class AffinityNet(Freezable):
     """Taps of a backbone, each reduced by a 1x1 convolution, joined and mixed by another; ELU after each.
 
-    Taps of different sizes are resized to the largest of them. No layer has a bias.
+    Taps of different sizes are resized to the largest of them, whose stride is the attribute ``stride``, px. No layer
+    has a bias.
 
     Args:
         backbone: any network of :mod:`wsss_lib.networks.backbones`.
@@ -63,8 +64,14 @@ class AffinityNet(Freezable):
         return self.backbone.normalization
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features [B, C, h, w] of images [B, 3, H, W]; h and w are those of the largest tap."""
-        taps = self.backbone(images)
+        """Features [B, C, h, w] of images [B, 3, H, W]; h and w are those of the largest tap.
+
+        Sides that are no multiple of the backbone's stride are filled up with zeros at the right and the bottom, so
+        that h >= H / stride.
+        """
+        height, width = images.shape[2:]
+        multiple = max(self.backbone.tap_strides)
+        taps = self.backbone(F.pad(images, (0, -width % multiple, 0, -height % multiple)))
         layers = zip(self.reductions, self.norms, self.taps, strict=True)
         reduced = [F.elu(norm(reduction(taps[tap]))) for reduction, norm, tap in layers]
         size = max(features.shape[2:] for features in reduced)

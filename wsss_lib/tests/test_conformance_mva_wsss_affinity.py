@@ -1,5 +1,8 @@
 """AffinityNet and its random walk against the code of their authors."""
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -7,7 +10,7 @@ from PIL import Image
 
 from wsss_lib.data.batch import Draws, Sample
 from wsss_lib.data.scored_crop import ScoredCrop
-from wsss_lib.labels.affinity_labels import PairLabels, confident_labels, pair_labels, pool_scores
+from wsss_lib.labels.affinity_labels import PairLabels, label_map_at_stride, pair_labels, pool_scores
 from wsss_lib.labels.pixel_pairs import pair_affinities, pair_displacements, pair_indices
 from wsss_lib.labels.random_walk import random_walk, transition_matrix
 from wsss_lib.losses.affinity import affinity_loss, affinity_terms
@@ -47,16 +50,11 @@ def test_affinity_labels(golden):
 
 @conforms("mva_wsss/affinity_dataset")
 def test_affinity_dataset(golden):
-    scores = torch.cat([golden.tensor("in_la"), golden.tensor("in_ha")])
+    scores = torch.stack([golden.tensor("in_la"), golden.tensor("in_ha")])
     crop = golden.params["crop"]
     stride = crop // len(golden["out_label"])
-    transform = ScoredCrop(
-        IMAGENET,
-        crop,
-        scores_of=lambda name: scores,
-        labels_of=lambda scores: confident_labels(*pool_scores(scores, stride).chunk(2)),
-        jitter=False,
-    )
+    labels_of = partial(label_map_at_stride, stride=stride)
+    transform = ScoredCrop(IMAGENET, crop, Path(), lambda path: (scores, None), labels_of, jitter=False)
     sample = Sample("image", Image.fromarray(golden["in_image"]), torch.ones(1), None)
     image, label_map = transform(sample, Draws(int(golden["in_seed"])))
     step = crop // golden["out_image"].shape[-1]

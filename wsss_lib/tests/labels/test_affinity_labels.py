@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from wsss_lib.labels.affinity_labels import confident_labels, pair_labels, pool_scores
+from wsss_lib.labels.affinity_labels import confident_labels, label_map_at_stride, pair_labels, pool_scores
 from wsss_lib.labels.pixel_pairs import pad_for_pairs, pair_displacements, pair_indices
 
 
@@ -43,6 +43,12 @@ def test_pooled_scores_are_means_of_blocks_filled_with_zeros(size):
         for x in range(pooled.shape[3]):
             block = scores[:, :, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
             torch.testing.assert_close(pooled[:, :, y, x], block.sum((2, 3)) / 16)
+
+
+def test_label_map_at_stride_decides_after_the_mean():
+    scores = torch.rand(2, 3, 10, 9)
+    expected = confident_slowly(*pool_scores(scores, 4))
+    assert torch.equal(label_map_at_stride(scores, 4), expected) and expected.shape == (3, 3)
 
 
 @pytest.mark.parametrize("radius, size", [(2, (5, 6)), (3, (6, 8))])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from wsss_lib.labels.pixel_pairs import (
+    affinity_to_pixel,
     margins,
     pad_for_pairs,
     pair_affinities,
@@ -109,3 +110,13 @@ def test_maps_too_small_for_a_pair_are_refused(size):
 def test_a_radius_without_neighbours_is_refused():
     with pytest.raises(ValueError, match="radius 1 leaves no pair"):
         pair_displacements(1)
+
+
+def test_affinity_to_one_pixel_is_that_of_its_pairs():
+    features, displacements = torch.randn(1, 5, 6, 7), pair_displacements(3)
+    shown = affinity_to_pixel(features[0], 2, 3)
+    sources, _ = pair_indices(6, 7, displacements)
+    place = sources.tolist().index(2 * 7 + 3)
+    expected = pair_affinities(features, displacements)[0, :, place]
+    torch.testing.assert_close(torch.stack([shown[2 + dy, 3 + dx] for dy, dx in displacements]), expected)
+    assert shown[2, 3] == 1 and shown.max() == 1

@@ -47,6 +47,14 @@ def test_taps_of_different_strides_meet_at_the_finest():
     torch.testing.assert_close(network(images), F.elu(network.fusion(torch.cat(parts, 1))))
 
 
+@torch.no_grad()
+def test_images_are_filled_up_to_whole_strides():
+    network = AffinityNet(small_backbone(), taps=(1, 3), channels=(4, 4)).eval()
+    images = torch.randn(1, 3, 42, 41)
+    padded = F.pad(images, (0, 7, 0, 6))
+    assert torch.equal(network(images), network(padded)) and network(images).shape[2:] == (12, 12)
+
+
 def test_networks_of_the_paper():
     resnet = psa_affinitynet(ResNet38(width=1 / 16))
     assert [layer.out_channels for layer in resnet.reductions] == [64, 128, 256] and resnet.stride == 8
