@@ -166,10 +166,10 @@ def _filtered(values: Tensor, lattice: PermutohedralLattice, neighbors: Tensor) 
     directions = len(neighbors)
     blur = values.new_tensor([1.0, 0.5, 0.5]).expand(neighbors.shape[1:]).contiguous()
     on_lattice = _weighted_sums(values, lattice.points, lattice.point_weights, lattice.bags)
-    on_lattice = F.pad(on_lattice, (0, 0, 0, 1))
+    on_lattice = F.pad(on_lattice / (1 + 2.0 ** (1 - directions)), (0, 0, 0, 1))
     for around in neighbors:
         on_lattice = _weighted_sums(on_lattice, around, blur)
-    return _weighted_sums(on_lattice, lattice.vertices, lattice.weights) / (1 + 2.0 ** (1 - directions))
+    return _weighted_sums(on_lattice, lattice.vertices, lattice.weights)
 
 
 def _weighted_sums(values: Tensor, rows: Tensor, weights: Tensor, bags: Tensor | None = None) -> Tensor:

@@ -1,0 +1,58 @@
+"""Speed of the dense CRF; seconds to reach are three times what the compiled package takes on one core."""
+
+import importlib.util
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from wsss_lib.labels.dense_crf import alpha_scores, crf_lattices, dense_crf
+from wsss_lib.tests.bench import benchmark
+
+HAS_COMPILED = importlib.util.find_spec("pydensecrf") is not None
+SIZE = (375, 500)
+
+
+def photograph() -> torch.Tensor:
+    """Colors that change smoothly, with the noise of a camera, uint8 [H, W, 3]; as many vertices as a photograph."""
+    smooth = F.interpolate(torch.rand(1, 3, 8, 10), SIZE, mode="bicubic")[0].permute(1, 2, 0)
+    return (40 + 150 * smooth + 2 * torch.randn(*SIZE, 3)).clamp(0, 255).to(torch.uint8).contiguous()
+
+
+def scores_of(labels: int) -> torch.Tensor:
+    return F.interpolate(3 * torch.randn(1, labels, 12, 16), SIZE, mode="bilinear")[0].softmax(0)
+
+
+def compiled(image: torch.Tensor, scores: torch.Tensor) -> np.ndarray:
+    from pydensecrf.densecrf import DenseCRF2D
+
+    crf = DenseCRF2D(SIZE[1], SIZE[0], len(scores))
+    crf.setUnaryEnergy(-scores.clamp(1e-5, 1).log().flatten(1).contiguous().numpy())
+    crf.addPairwiseGaussian(sxy=3, compat=3)
+    crf.addPairwiseBilateral(sxy=80, srgb=13, rgbim=image.numpy(), compat=10)
+    return np.array(crf.inference(10)).reshape(scores.shape)
+
+
+def forms(unaries: torch.Tensor):
+    """The compiled package, or where it is not installed one call for each unary; and the library's form."""
+    image = photograph()
+
+    def slow():
+        if HAS_COMPILED:
+            return np.stack([compiled(image, one) for one in unaries])
+        return torch.stack([dense_crf(image, one, lattices=crf_lattices(image)) for one in unaries])
+
+    return slow, lambda: dense_crf(image, unaries)
+
+
+@benchmark("dense CRF, 375 x 500 px, 3 labels, two exponents", ratio=1 / 3 if HAS_COMPILED else 1.1, seconds=0.84)
+def crf_of_affinity_labels():
+    torch.manual_seed(0)
+    maps = scores_of(3)[1:]
+    return forms(torch.stack([alpha_scores(maps, alpha) for alpha in (4, 32)]))
+
+
+@benchmark("dense CRF, 375 x 500 px, 21 labels", ratio=1 / 3 if HAS_COMPILED else 0.9, seconds=1.62)
+def crf_of_all_labels():
+    torch.manual_seed(0)
+    return forms(scores_of(21)[None])
