@@ -1,4 +1,4 @@
-"""Speed of the dense CRF: a third of the compiled package's, whose seconds on a free core stand in where it is missing."""
+"""Speed of the dense CRF beside the compiled package, whose seconds on a free core stand in where it is missing."""
 
 import importlib.util
 
