@@ -17,6 +17,7 @@ SMALL = {
     "batch_size": "2",
     "epochs": "2",
     "weights": "",
+    "teacher_weights": "",
     "precision": "32-true",
     "processes": "1",
     "num_workers": "0",
