@@ -82,7 +82,9 @@ class SummedASPP(nn.Module):
         super().__init__()
         for number, rate in enumerate(rates):
             self.add_module(f"c{number}", nn.Conv2d(in_channels, num_labels, 3, padding=rate, dilation=rate))
-        self.apply(initialize_classifier)
+        for branch in self.children():
+            nn.init.normal_(branch.weight, std=0.01)
+            nn.init.zeros_(branch.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         branches = list(self.children())
@@ -149,9 +151,8 @@ class DeepLabV3Head(nn.Module):
         super().__init__()
         self.aspp = ASPP(in_channels, channels, rates)
         self.fc1 = ConvNorm(self.aspp.out_channels, channels, 1)
-        self.fc2 = nn.Conv2d(channels, num_labels, 1)
         initialize(self)
-        initialize_classifier(self.fc2)
+        self.fc2 = nn.Conv2d(channels, num_labels, 1)  # small weights as in v2 would learn slowly on few channels
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
         return self.fc2(self.fc1(self.aspp(taps[-1])))
@@ -187,22 +188,14 @@ class DeepLabV3PlusHead(nn.Module):
         self.fc2 = nn.Sequential()
         self.fc2.add_module("conv1", ConvNorm(channels + low_width, channels, 3))
         self.fc2.add_module("conv2", ConvNorm(channels, channels, 3))
-        self.fc2.add_module("conv3", nn.Conv2d(channels, num_labels, 1))
         initialize(self)
-        initialize_classifier(self.fc2.conv3)
+        self.fc2.add_module("conv3", nn.Conv2d(channels, num_labels, 1))
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
         low = self.reduce(taps[self.low_tap])
         high = self.fc1(self.aspp(taps[-1]))
         high = F.interpolate(high, low.shape[-2:], mode="bilinear", align_corners=False)
         return self.fc2(torch.cat((high, low), 1))
-
-
-def initialize_classifier(module: nn.Module) -> None:
-    """Normal weights of deviation 0.01 and zero biases, for a convolution that gives logits."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.normal_(module.weight, std=0.01)
-        nn.init.zeros_(module.bias)
 
 
 def build_deeplab(

@@ -173,6 +173,13 @@ def test_four_images_are_learned_by_heart(version):
     assert mean_iou(confusion_matrix(label_maps, masks, 4)) >= 95
 
 
+def test_initial_weights_of_the_classifiers():
+    (aspp,) = small_deeplab("v2").head.children()
+    assert all(abs(branch.weight.std().item() - 0.01) < 0.002 and not branch.bias.any() for branch in aspp.children())
+    for classifier in (small_deeplab("v3").head.fc2, small_deeplab("v3plus").head.fc2.conv3):
+        assert classifier.weight.std() > 0.3 / classifier.in_channels**0.5, "too small to learn on few channels"
+
+
 def test_a_single_image_cannot_train_the_image_pool():
     network = small_deeplab("v3")
     with pytest.raises(ValueError, match="batches of two or more"):
