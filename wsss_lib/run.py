@@ -37,6 +37,7 @@ from wsss_lib.paths import NOTEBOOKS, PROJECT, run_folder
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pillow", "matplotlib", "pandas", "scikit-learn", "papermill")
 FIGURE_DPI = 96
+FIGURE_COLORS = 96
 
 
 def start_run(notebook: str, namespace: dict[str, Any]) -> "Run":
@@ -137,14 +138,14 @@ class Run:
         self._data[split] = dataset.fingerprint()
 
     def figure(self, figure: Figure, name: str, caption: str) -> None:
-        """Save a figure as ``<name>.png`` of at most 256 colors, and show it with its caption.
+        """Save a figure as ``<name>.png`` of few colors, and show it with its caption.
 
-        Photographs and maps take a third of the bytes that way, and pages hold several of them in 350 KB.
+        Photographs and maps take a quarter of the bytes that way, and pages hold several of them in 350 KB.
         """
         drawn, stored = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png", dpi=FIGURE_DPI)
         figure.clear()
-        PIL.Image.open(drawn).convert("RGB").quantize(256).save(stored, "png", optimize=True)
+        PIL.Image.open(drawn).convert("RGB").quantize(FIGURE_COLORS).save(stored, "png", optimize=True)
         write_file(self.folder / f"{name}.png", lambda stream: stream.write(stored.getvalue()))
         display(Image(stored.getvalue(), alt=caption))
         self._caption(f"{name}.png", "Figure", caption)

@@ -6,6 +6,7 @@ authors' code: whether rectification comes before or after a sum, whether maps a
 and then cropped, and whether mirrored maps are cropped before they are mirrored back.
 """
 
+import ctypes
 from collections.abc import Callable, Sequence
 
 import torch
@@ -152,4 +153,16 @@ def multiscale_maps(
     maps = pairs[0].new_zeros(*present.shape, *size)
     if present.any():
         maps[present] = merge(pairs, size)
+    _return_free_memory()
     return maps
+
+
+def _return_free_memory() -> None:
+    """Hand freed memory back to the system, where the C library can (glibc).
+
+    Photographs differ in size, and so do all tensors made from them; the holes that these leave on the heap cost 10 to
+    15 MB a photograph otherwise, 20 GB after two splits.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
