@@ -19,7 +19,8 @@ profiles
   paper      the papers' data sets and settings, on GPUs
 
 options
-  --only NAME ...    these notebooks, and those they need where they are not up to date (for example --only 10_cam)
+  --only NAME ...    these notebooks or runs, and those they need where they are not up to date (for example
+                     --only 10_cam, or --only 15_fmix_cam/demo_train_aug)
   --jobs N           notebooks at a time; they share the cores (default: one for each GPU, else 1)
   --seeds N          seeds 0 to N-1: runs demo, demo-seed1, ...; notebooks read runs of their own seed
   --grid             the variants <profile>_<variant>.yaml too

@@ -56,7 +56,7 @@ class Request:
 
     Attributes:
         profile: name of the parameter files to run.
-        only: notebooks, with the runs that they need; empty for all.
+        only: notebooks, or single runs as ``10_cam/demo``, with the runs that they need; empty for all.
         seeds: number of seeds, 0, 1, ...
         grid: the variant files ``<profile>_<variant>.yaml`` too.
         settings: parameter name -> text, in place of the files' values.
@@ -102,10 +102,11 @@ class Planner:
         Raises:
             PlanError: one of them does not exist.
         """
-        for name in self.request.only:
-            if name not in self.project.stems:
-                raise unknown("notebook", name, self.project.stems)
-        return self.request.only or self.project.stems
+        notebooks = tuple(dict.fromkeys(name.partition("/")[0] for name in self.request.only))
+        for notebook in notebooks:
+            if notebook not in self.project.stems:
+                raise unknown("notebook", notebook, self.project.stems)
+        return notebooks or self.project.stems
 
     def check_settings(self) -> None:
         """Refuse a setting that no notebook of the request has."""
@@ -118,15 +119,20 @@ class Planner:
         """(notebook, parameter file, seed) of all runs asked for, without what they need.
 
         Raises:
-            PlanError: nothing fits the profile, or a notebook named has no such file.
+            PlanError: nothing fits the profile, or a notebook or run is named that has no such file.
         """
         profile = self.request.profile
         if profile not in PROFILES:
             raise unknown("profile", profile, PROFILES)
         found = False
-        for notebook in self.selected():
+        self.selected()
+        for name in self.request.only or self.project.stems:
+            notebook, _, own = name.partition("/")
             files = self.project.files(notebook)
-            chosen = [f for f in files if f == profile or (self.request.grid and f.startswith(f"{profile}_"))]
+            if own and own not in files:
+                raise unknown("parameter file", name, [f"{notebook}/{file}" for file in files])
+            grid = [f for f in files if f == profile or (self.request.grid and f.startswith(f"{profile}_"))]
+            chosen = [own] if own else grid
             if not chosen and self.request.only:
                 raise PlanError(f"{notebook} has no parameter file {profile}.yaml; it has: {', '.join(files)}")
             for file in chosen:

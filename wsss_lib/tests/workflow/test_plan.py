@@ -152,3 +152,15 @@ def test_prediction_has_no_other_inputs(toy, tmp_path):
         r for r in prediction(toy.project, "10_cam/demo_second", tmp_path, "mine").values() if r.run_id.endswith("mine")
     )
     assert run.inputs == ("10_cam/demo_second",) and run.parameters["baseline_from"] == ""
+
+
+def test_single_runs_can_be_chosen(toy):
+    toy.params("10_cam", "demo_second", seconds=0.5)
+    assert list(plan(toy, "10_cam/demo_second")) == ["10_cam/demo_second"]
+    assert set(plan(toy, "10_cam/demo_second", "16_affinity")) == {
+        "10_cam/demo_second",
+        "10_cam/demo",
+        "16_affinity/demo",
+    }
+    with pytest.raises(PlanError, match=r"unknown parameter file '10_cam/demo_third'.*10_cam/demo_second"):
+        plan(toy, "10_cam/demo_third")
