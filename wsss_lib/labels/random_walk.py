@@ -134,7 +134,7 @@ def walk_by_features(
         yield without_padding(scores, displacements) if every_source else scores
 
 
-def refined_label_maps(
+def refined_scores(
     maps: Tensor,
     features: Tensor,
     displacements: Displacements,
@@ -145,10 +145,10 @@ def refined_label_maps(
     steps: Sequence[int],
     every_source: bool = True,
 ) -> Tensor:
-    """Label maps of one image after random walks, for several exponents of the background and several lengths.
+    """Scores of one image after random walks, for several exponents of the background and several lengths.
 
-    The walk is linear, so all background scores take part in one walk with the maps; scores are pooled to the features
-    and stretched back, and the highest one gives the label, as in the authors' code.
+    The walk is linear, so all background scores take part in one walk with the maps. Scores are pooled to the features
+    and stretched back, as in the authors' code.
 
     Args:
         maps: normalized maps of the classes present alone, [K, H, W]; K may be 0.
@@ -158,7 +158,8 @@ def refined_label_maps(
         alphas: exponents of the background score (1 - highest map).
 
     Returns:
-        int64 [len(steps), len(alphas), H, W]: 0 background, 1..K the place of the class among those present.
+        [len(steps), len(alphas), K + 1, H, W], background first. The place of the highest is the label: 0 background,
+        1..K the place of the class among those present.
 
     Raises:
         ValueError: features too small for the image, and as :func:`walk_by_features`.
@@ -175,5 +176,4 @@ def refined_label_maps(
     walks = walk_by_features(pooled, features, displacements, beta=beta, steps=steps, every_source=every_source)
     walked = F.interpolate(torch.stack(list(walks)), scale_factor=stride, mode="bilinear")[..., :height, :width]
     classes = walked[:, len(alphas) :]  # [S, K, H, W]
-    labels = [torch.cat([walked[:, place, None], classes], dim=1).argmax(1) for place in range(len(alphas))]
-    return torch.stack(labels, dim=1)
+    return torch.stack([torch.cat([walked[:, place, None], classes], 1) for place in range(len(alphas))], dim=1)
