@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "files": set(),
     "store": {"files"},
     "tables": {"paths", "files"},
+    "claims": {"paths", "tables"},
     "run": {"paths", "parameters", "files"},
     "networks": set(),
     "labels": set(),

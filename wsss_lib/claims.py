@@ -1,0 +1,148 @@
+"""Claims of the papers, judged by what was measured: paired differences over seeds, their interval, a verdict."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy import stats
+
+from wsss_lib.paths import PARAMS
+from wsss_lib.tables import is_number
+
+MIN_SEEDS = 3  # below it the spread of the seeds is not known, and nothing is decided
+COLUMNS = ["claim", "paper", "source", "metric", "printed", "difference", "low", "high", "margin", "seeds", "verdict"]
+
+
+class Claim(BaseModel):
+    """One claim: a run differs from another one in a score, in one direction, by more than a margin.
+
+    Attributes:
+        claim: the statement, in one sentence.
+        paper: as in ``published.csv``.
+        source: table or place of the print.
+        run, against: ids of the compared runs without seeds; ``{profile}`` stands for the profile of the report.
+        metric: score of ``run``, as in its record.
+        against_metric: score of ``against``, where it has another name.
+        direction: where the paper sees ``run``.
+        margin: points that the difference has to exceed; below 0 tolerates so much of the other direction.
+        printed: the difference in print, points; None where the paper gives none.
+        instead: for a profile, other values of ``run``, ``against``, ``metric`` and ``against_metric``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    claim: str
+    paper: str
+    source: str
+    run: str
+    against: str
+    metric: str
+    against_metric: str = ""
+    direction: Literal["higher", "lower"] = "higher"
+    margin: float = 0.0
+    printed: float | None = None
+    instead: dict[str, dict[str, str]] = Field(default_factory=dict)
+
+    def in_profile(self, profile: str) -> "Claim":
+        """The claim with the run ids (and other scores) of a profile.
+
+        >>> claim = Claim(claim="c", paper="p", source="s", run="a/{profile}", against="b/{profile}", metric="f1_val")
+        >>> claim.in_profile("demo").run
+        'a/demo'
+        """
+        values = self.model_dump() | self.instead.get(profile, {}) | {"instead": {}}
+        values["against_metric"] = values["against_metric"] or values["metric"]
+        return Claim(**values | {name: values[name].format(profile=profile) for name in ("run", "against")})
+
+
+def read_claims(file: Path | None = None) -> list[Claim]:
+    """All claims of ``params/claims.yaml``.
+
+    Raises:
+        ValueError: an entry has an unknown or missing field; the message names the entry.
+    """
+    file = file or PARAMS / "claims.yaml"
+    claims = []
+    for number, entry in enumerate(yaml.safe_load(file.read_text()), start=1):
+        try:
+            claims.append(Claim(**entry))
+        except (ValidationError, TypeError) as error:
+            raise ValueError(f"entry {number} of {file.name} is no claim: {error}") from error
+    return claims
+
+
+def interval(differences: Iterable[float]) -> tuple[float, float]:
+    """95 % interval of the mean of paired differences (Student's t), NaN for fewer than two.
+
+    >>> [round(bound, 2) for bound in interval([1.0, 2.0, 3.0])]
+    [-0.48, 4.48]
+    """
+    differences = np.asarray(list(differences), dtype=float)
+    if len(differences) < 2:
+        return np.nan, np.nan
+    half = stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
+    return float(differences.mean() - half), float(differences.mean() + half)
+
+
+def verdict(differences: Iterable[float], direction: str = "higher", margin: float = 0.0) -> str:
+    """'reproduced' if the interval lies beyond the margin, 'contradicted' if on the other side of it, else 'undecided'.
+
+    Fewer than three seeds are 'undecided', none at all is 'not run'.
+
+    >>> verdict([1.0, 1.1, 0.9]), verdict([1.0, 1.1, 0.9], direction="lower"), verdict([1.0, 1.1])
+    ('reproduced', 'contradicted', 'undecided')
+    """
+    differences = np.asarray(list(differences), dtype=float)
+    if len(differences) == 0:
+        return "not run"
+    if len(differences) < MIN_SEEDS:
+        return "undecided"
+    low, high = interval(differences if direction == "higher" else -differences)
+    return "reproduced" if low > margin else "contradicted" if high < margin else "undecided"
+
+
+def scores_by_seed(records: Iterable[Mapping[str, Any]], run: str, metric: str) -> dict[int, float]:
+    """A score of a run for every seed that has it: seed number -> percent."""
+    scores = {}
+    for record in records:
+        seed = record["seed_number"]
+        if record["run"].removesuffix(f"-seed{seed}") == run and is_number(record["scores"].get(metric)):
+            scores[seed] = float(record["scores"][metric])
+    return scores
+
+
+def paired_differences(claim: Claim, records: Iterable[Mapping[str, Any]]) -> dict[int, float]:
+    """``run`` less ``against`` in points, for every seed that both have."""
+    records = list(records)
+    ours = scores_by_seed(records, claim.run, claim.metric)
+    theirs = scores_by_seed(records, claim.against, claim.against_metric or claim.metric)
+    return {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
+
+
+def judge(claims: Iterable[Claim], records: Iterable[Mapping[str, Any]], profile: str) -> pd.DataFrame:
+    """One row a claim: what was compared, the mean difference with its interval, and the verdict.
+
+    Args:
+        claims: from :func:`read_claims`.
+        records: of the finished runs, from ``tables.read_records``.
+        profile: whose runs are compared.
+    """
+    records, rows = list(records), []
+    for claim in (one.in_profile(profile) for one in claims):
+        differences = paired_differences(claim, records)
+        low, high = interval(differences.values())
+        measured = {
+            "metric": claim.metric,
+            "difference": np.mean(list(differences.values())) if differences else np.nan,
+            "low": low,
+            "high": high,
+            "seeds": len(differences),
+            "verdict": verdict(differences.values(), claim.direction, claim.margin),
+            "printed": np.nan if claim.printed is None else claim.printed,
+        }
+        rows.append(claim.model_dump(include={"claim", "paper", "source", "margin"}) | measured)
+    return pd.DataFrame(rows, columns=COLUMNS)

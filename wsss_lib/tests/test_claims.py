@@ -1,0 +1,110 @@
+"""Claims: the verdict follows the interval, seeds are paired, and every claim of the committed list can be judged."""
+
+import math
+import statistics
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wsss_lib import claims, tables
+from wsss_lib.parameters import read_parameters
+from wsss_lib.paths import NOTEBOOKS, PARAMS
+
+FIELDS = {"claim": "b is better", "paper": "p", "source": "Table 1", "run": "2_b/{profile}", "against": "1_a/{profile}"}
+T_975 = {1: 12.706, 2: 4.303, 3: 3.182}  # 97.5 % quantile of Student's t, from a printed table
+
+
+def record(run, **scores):
+    seed = run.partition("-seed")[2]
+    return {"run": run, "seed_number": int(seed or 0), "scores": scores}
+
+
+@pytest.mark.parametrize("differences", [[1.0, 3.0], [1.0, 2.0, 4.5], [0.5, -1.0, 2.0, 7.0]])
+def test_interval_is_student_s(differences):
+    count = len(differences)
+    half = T_975[count - 1] * statistics.stdev(differences) / math.sqrt(count)
+    mean = sum(differences) / count
+    np.testing.assert_allclose(claims.interval(differences), (mean - half, mean + half), rtol=1e-3)
+
+
+def test_no_interval_from_one_seed():
+    assert all(math.isnan(bound) for bound in claims.interval([2.0]))
+
+
+@pytest.mark.parametrize(
+    ("differences", "direction", "margin", "expected"),
+    [
+        ([], "higher", 0.0, "not run"),
+        ([5.0], "higher", 0.0, "undecided"),
+        ([5.0, 5.1], "higher", 0.0, "undecided"),
+        ([5.0, 5.1, 4.9], "higher", 0.0, "reproduced"),
+        ([5.0, 5.1, 4.9], "higher", 5.0, "undecided"),
+        ([5.0, 5.1, 4.9], "higher", 6.0, "contradicted"),
+        ([5.0, 5.1, 4.9], "lower", 0.0, "contradicted"),
+        ([-5.0, -5.1, -4.9], "lower", 3.0, "reproduced"),
+        ([-5.0, 5.0, 1.0], "higher", 0.0, "undecided"),
+        ([-0.5, -0.6, -0.4], "higher", -1.0, "reproduced"),
+    ],
+)
+def test_verdict(differences, direction, margin, expected):
+    assert claims.verdict(differences, direction, margin) == expected
+
+
+def test_only_seeds_of_both_runs_are_paired():
+    records = [
+        record("1_a/demo", f1=10.0),
+        record("1_a/demo-seed1", f1=20.0),
+        record("1_a/demo-seed2", f1=30.0),
+        record("2_b/demo", f1=11.0),
+        record("2_b/demo-seed2", f1=33.0),
+        record("2_b/demo-seed3", f1=99.0),
+        record("2_b/demo_other-seed1", f1=99.0),
+    ]
+    claim = claims.Claim(**FIELDS, metric="f1").in_profile("demo")
+    assert claims.paired_differences(claim, records) == {0: 1.0, 2: 3.0}
+    (row,) = claims.judge([claims.Claim(**FIELDS, metric="f1", printed=1.5)], records, "demo").to_dict("records")
+    assert (row["difference"], row["seeds"], row["verdict"], row["printed"]) == (2.0, 2, "undecided", 1.5)
+    assert claims.judge([claims.Claim(**FIELDS, metric="f1")], records, "paper")["verdict"].tolist() == ["not run"]
+
+
+def test_two_scores_of_one_run_and_other_runs_of_a_profile():
+    records = [record(f"3_c/demo-seed{s}" if s else "3_c/demo", after=50.0 + s, before=40.0 + 2 * s) for s in range(3)]
+    claim = claims.Claim(
+        **FIELDS,
+        metric="after",
+        against_metric="before",
+        margin=3,
+        instead={"demo": {"run": "3_c/demo", "against": "3_c/demo"}},
+    )
+    (row,) = claims.judge([claim], records, "demo").to_dict("records")
+    assert row["difference"] == 9.0 and row["verdict"] == "reproduced"
+    assert claim.in_profile("photos").run == "2_b/photos"
+
+
+@pytest.mark.parametrize("change", [{"metrics": "f1"}, {"direction": "sideways"}, {"claim": None}])
+def test_a_wrong_entry_is_named(tmp_path, change):
+    file = tmp_path / "claims.yaml"
+    entry = {name: value for name, value in (FIELDS | {"metric": "f1"} | change).items() if value is not None}
+    file.write_text("\n".join(["- " + "\n  ".join(f"{name}: '{value}'" for name, value in entry.items())]))
+    with pytest.raises(ValueError, match=r"entry 1 of claims\.yaml"):
+        claims.read_claims(file)
+
+
+def test_every_claim_names_parameter_files_and_papers_with_prints():
+    """In ``demo`` and in ``paper`` the compared runs can be made, and both read the same data."""
+    papers = set(tables.published_numbers()["paper"])
+    for claim in claims.read_claims():
+        assert claim.paper in papers, claim.claim
+        assert set(claim.instead) <= {"demo", "photos", "paper"}
+        for profile in ("demo", "paper"):
+            one = claim.in_profile(profile)
+            for run in (one.run, one.against):
+                assert (PARAMS / f"{run}.yaml").exists(), f"{claim.claim}: no parameter file makes {run}"
+                assert "seed" in read_parameters(NOTEBOOKS / f"{run.split('/')[0]}.ipynb").names
+            assert (one.run, one.metric) != (one.against, one.against_metric), claim.claim
+
+
+def test_claims_are_distinct():
+    statements = [claim.claim for claim in claims.read_claims()]
+    assert pd.Series(statements).is_unique and len(statements) >= 27
