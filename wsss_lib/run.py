@@ -140,7 +140,7 @@ class Run:
     def figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save a figure as ``<name>.png`` of few colors, and show it with its caption.
 
-        Photographs and maps take a quarter of the bytes that way, and pages hold several of them in 350 KB.
+        Photographs and maps take a quarter of the bytes that way, and pages hold several of them in 600 KB.
         """
         drawn, stored = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png", dpi=FIGURE_DPI)
