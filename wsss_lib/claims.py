@@ -14,7 +14,7 @@ from wsss_lib.paths import PARAMS
 from wsss_lib.tables import is_number
 
 MIN_SEEDS = 3  # below it the spread of the seeds is not known, and nothing is decided
-COLUMNS = ["claim", "paper", "source", "metric", "printed", "difference", "low", "high", "margin", "seeds", "verdict"]
+COLUMNS = ["claim", "verdict", "seeds", "printed", "difference", "low", "high", "margin", "metric", "source", "paper"]
 
 
 class Claim(BaseModel):
