@@ -62,24 +62,52 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def describe(path: Path) -> dict[str, Any]:
+    """Size in bytes and SHA-256 of a file; of a folder the number of its files, their size, and one hash of them all.
+
+    A folder's hash is that of the lines ``<name> <hash>`` of its files, sorted by name, subfolders included.
+    """
+    if path.is_file():
+        return {"bytes": path.stat().st_size, "sha256": file_hash(path)}
+    lines = [f"{name} {file_hash(file)}\n" for name, file in _visible_files(path).items()]
+    return _extent(path) | {"sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}
+
+
 def list_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Files of a run by path below its folder, with size in bytes and SHA-256; pages and hidden files left out."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    relative = {path.relative_to(folder): path for path in files}
+    """What a run consists of: its files, and each of its folders (``maps/``) as one; no pages or hidden files."""
     return {
-        name.as_posix(): {"bytes": path.stat().st_size, "sha256": file_hash(path)}
-        for name, path in relative.items()
-        if name.as_posix() not in (*PAGES, RECORD) and not any(part.startswith(".") for part in name.parts)
+        path.name + "/" * path.is_dir(): describe(path)
+        for path in sorted(folder.iterdir())
+        if path.name not in (*PAGES, RECORD) and not path.name.startswith(".")
     }
 
 
 def missing_files(folder: Path) -> list[str]:
-    """What a finished run lacks: its record, or files it names that are absent or of another size; empty if whole."""
+    """What a finished run lacks: its record, or what it names and is absent or of another size; empty if whole."""
     if not (folder / RECORD).exists():
         return [RECORD]
     files = read_json(folder / RECORD)["files"]
-    return [
-        name
-        for name, made in files.items()
-        if not (folder / name).is_file() or (folder / name).stat().st_size != made["bytes"]
-    ]
+    return [name for name, made in files.items() if not _extent(folder / name).items() <= made.items()]
+
+
+def newest_change(path: Path) -> int:
+    """Time when a file, or the file of a folder that is newest, was written, ns."""
+    return max((file.stat().st_mtime_ns for file in _visible_files(path).values()), default=0)
+
+
+def _visible_files(path: Path) -> dict[str, Path]:
+    """Files of a folder by path below it, sorted, without hidden ones; a file stands for itself."""
+    if path.is_file():
+        return {path.name: path}
+    found = {file.relative_to(path): file for file in sorted(path.rglob("*")) if file.is_file()}
+    return {
+        name.as_posix(): file for name, file in found.items() if not any(part.startswith(".") for part in name.parts)
+    }
+
+
+def _extent(path: Path) -> dict[str, int]:
+    """Bytes of a file, or number and bytes of the files of a folder; -1 where there is nothing."""
+    if not path.exists():
+        return {"bytes": -1}
+    sizes = [file.stat().st_size for file in _visible_files(path).values()]
+    return ({"files": len(sizes)} if path.is_dir() else {}) | {"bytes": sum(sizes)}

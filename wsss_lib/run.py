@@ -36,7 +36,7 @@ from wsss_lib.parameters import ParameterError, read_parameters
 from wsss_lib.paths import NOTEBOOKS, PROJECT, run_folder
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pillow", "matplotlib", "pandas", "scikit-learn", "papermill")
-FIGURE_DPI = 96
+FIGURE_DPI = 88
 FIGURE_COLORS = 96
 
 
@@ -140,7 +140,7 @@ class Run:
     def figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save a figure as ``<name>.png`` of few colors, and show it with its caption.
 
-        Photographs and maps take a quarter of the bytes that way, and pages hold several of them in 600 KB.
+        Photographs and maps take a quarter of the bytes that way, and pages hold several of them in 350 KB.
         """
         drawn, stored = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png", dpi=FIGURE_DPI)
@@ -164,7 +164,7 @@ class Run:
         display(Markdown(f"**{kind} {number}.** {caption}"))
 
     def finish(self, **scores: float | dict[str, float]) -> None:
-        """Write the record: parameters, scores, inputs, versions, time, and every file of the run with size and hash.
+        """Write the record: parameters, scores, inputs, versions, time, and every file and folder with size and hash.
 
         Args:
             scores: numbers by name (percent where they are shares), or named groups of them; NaN is stored as null.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wsss_lib.figures.style import COLORS, FONT_SIZE, WIDTH, house_style, new_figure
+from wsss_lib.figures.style import COLORS, FONT_SIZE, WIDTH, columns_that_fit, house_style, new_figure
 
 PANELS = 4  # side by side
 
@@ -99,7 +99,9 @@ def show_class_scores(
     places, width = np.arange(len(scores)), 0.8 / scores.shape[1]
     places = places + 0.4 * (np.array(scores.index) == "mean")
     with house_style():
-        figure = new_figure(min(WIDTH, max(4.0, len(scores) * (0.3 + 0.2 * scores.shape[1]))), 2.6)
+        figure_width = min(WIDTH, max(4.0, len(scores) * (0.3 + 0.2 * scores.shape[1])))
+        legend_columns = columns_that_fit([str(name) for name in scores], figure_width)
+        figure = new_figure(figure_width, 2.4 + 0.17 * -(-scores.shape[1] // legend_columns))
         axes = figure.subplots()
         for column, (name, color) in enumerate(zip(scores, _colors(scores.shape[1]), strict=True)):
             left = places + (column - (scores.shape[1] - 1) / 2) * width
@@ -115,7 +117,7 @@ def show_class_scores(
         axes.set(ylabel=label, xlim=(places[0] - 0.6, places[-1] + 0.6))
         axes.grid(False, axis="x")
         if scores.shape[1] > 1:
-            figure.legend(loc="outside upper center", ncols=min(4, scores.shape[1]), frameon=False)
+            figure.legend(loc="outside upper center", ncols=legend_columns, frameon=False)
     return figure
 
 

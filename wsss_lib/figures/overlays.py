@@ -15,10 +15,18 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
-from wsss_lib.figures.style import FONT_SIZE, MAP_COLORMAP, WIDTH, hide_axes, house_style, new_figure
+from wsss_lib.figures.style import (
+    FONT_SIZE,
+    MAP_COLORMAP,
+    WIDTH,
+    columns_that_fit,
+    hide_axes,
+    house_style,
+    new_figure,
+)
 
 Picture = Tensor | np.ndarray | Image.Image
-TILE, AREA = 1.5, 18.0  # largest side of a picture, inches; area of all pictures of a figure, square inches
+TILE, AREA = 1.4, 14.0  # largest side of a picture, inches; area of all pictures of a figure, square inches
 OUTLINE_COLOR = "#00E5FF"
 LINE = 1.25 * FONT_SIZE / 72  # height of a line of text, inches
 
@@ -82,7 +90,7 @@ def blend(grey: np.ndarray, values: np.ndarray, strength: float = 0.75) -> np.nd
     """Color of ``values`` over ``grey``, both in [0, 1] and of one shape; the higher the value, the more it covers."""
     color = mpl.colormaps[MAP_COLORMAP](values)[..., :3]
     opacity = strength * np.sqrt(values)[..., None]
-    return (1 - opacity) * (0.25 + 0.75 * grey[..., None]) + opacity * color
+    return ((1 - opacity) * (0.25 + 0.75 * grey[..., None]) + opacity * color).clip(0, 1)
 
 
 def overlay(image: Picture, normalized_map: Tensor | np.ndarray) -> np.ndarray:
@@ -346,5 +354,4 @@ def _legend(labels: set[int], class_names: Sequence[str], width: float) -> tuple
         Patch(facecolor=colors[label], edgecolor="0.5", linewidth=0.5, label=names.get(label, f"label {label}"))
         for label in sorted(labels)
     ]
-    letters = max((len(patch.get_label()) for patch in patches), default=0)
-    return patches, max(1, min(len(patches), int(width * 72 / (FONT_SIZE * (0.55 * letters + 2.6)))))
+    return patches, columns_that_fit([patch.get_label() for patch in patches], width)

@@ -1,6 +1,6 @@
 """One look for all figures: sizes, colours that colour-blind readers can tell apart, and the colormap of maps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import matplotlib as mpl
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito, "Color universal design" (2008), without yellow, which vanishes on white
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MAP_COLORMAP = "inferno"
-WIDTH = 8.0  # inches; 880 px at the 110 dpi of a run
+WIDTH = 8.0  # inches; 704 px at the 88 dpi of a run
 FONT_SIZE = 8  # points, of all text
 TEXT = {f"{part}size": FONT_SIZE for part in ("font.", "axes.title", "axes.label", "xtick.label", "ytick.label")}
 LINES = {
@@ -32,6 +32,12 @@ def house_style() -> Iterator[None]:
 def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
     """Empty figure, in inches, whose texts make room for each other; it is no window, so nothing has to be closed."""
     return Figure(figsize=(width, height), layout=layout)
+
+
+def columns_that_fit(names: Sequence[str], width: float) -> int:
+    """How many entries of a legend stand side by side in ``width`` inches, at about 0.55 em a letter; at least one."""
+    letters = max(map(len, names), default=0)
+    return max(1, min(len(names), int(width * 72 / (FONT_SIZE * (0.55 * letters + 2.6)))))
 
 
 def hide_axes(axes: Axes) -> None:

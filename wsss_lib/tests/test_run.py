@@ -1,6 +1,7 @@
 """One run: parameters checked first, files and scores in a record that is written last."""
 
 import json
+import shutil
 import subprocess
 
 import matplotlib.pyplot as plt
@@ -10,9 +11,9 @@ import torch
 from PIL import Image
 
 from wsss_lib import run as run_module
+from wsss_lib.files import DRAFT, RECORD, describe, missing_files, read_json, write_json, write_text
 from wsss_lib.parameters import ParameterError
-from wsss_lib.run import DRAFT, RECORD, missing_files, start_run
-from wsss_lib.store import read_json, write_json
+from wsss_lib.run import start_run
 
 CELL = "seed: int = 5  # in [0, inf); random seed\nrate: float = 0.5  # in (0, 1]; share"
 
@@ -37,7 +38,7 @@ def test_a_finished_run_lists_its_files(project):
     assert missing_files(run.folder) == [RECORD]
     run.figure(plt.figure(figsize=(1, 1)), "curve", "A curve.")
     with Image.open(run.folder / "curve.png") as figure:
-        assert figure.size == (96, 96) and figure.mode == "P"
+        assert figure.size == (88, 88) and figure.mode == "P"
     run.table(pd.DataFrame({"mean IoU": [41.26]}), "scores", "Scores in percent.")
     run.finish(mean_iou=41.26, per_class={"cat": float("nan")})
     record = read_json(run.folder / RECORD)
@@ -116,3 +117,24 @@ def test_the_seed_repeats_the_random_numbers(project):
     assert torch.equal(torch.rand(3), first)
     start_run("10_toy", {"seed": 4, "rate": 0.5})
     assert not torch.equal(torch.rand(3), first)
+
+
+def test_a_folder_of_a_run_is_listed_as_one(project):
+    run = start_run("10_toy", {"seed": 0, "rate": 0.5})
+    for name, content in (("maps/a.npz", "first"), ("maps/deeper/b.npz", "second"), ("maps/.c.npz.12.part", "half")):
+        write_text(run.folder / name, content)
+    run.finish()
+    made = read_json(run.folder / RECORD)["files"]
+    assert made.keys() == {"maps/"} and made["maps/"] == describe(run.folder / "maps")
+    assert made["maps/"]["files"] == 2 and made["maps/"]["bytes"] == len("firstsecond")
+    assert missing_files(run.folder) == []
+
+    (run.folder / "maps/a.npz").write_text("FIRST")
+    assert missing_files(run.folder) == [] and describe(run.folder / "maps")["sha256"] != made["maps/"]["sha256"]
+    (run.folder / "maps/a.npz").rename(run.folder / "maps/c.npz")
+    (run.folder / "maps/c.npz").write_text("first")
+    assert describe(run.folder / "maps")["sha256"] != made["maps/"]["sha256"], "names count as well"
+    (run.folder / "maps/c.npz").unlink()
+    assert missing_files(run.folder) == ["maps/"]
+    shutil.rmtree(run.folder / "maps")
+    assert missing_files(run.folder) == ["maps/"]

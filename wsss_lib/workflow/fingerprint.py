@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from wsss_lib.files import RECORD, file_hash, missing_files
+from wsss_lib.files import RECORD, describe, file_hash, missing_files, newest_change
 from wsss_lib.workflow.plan import PlannedRun
 from wsss_lib.workflow.project import Project
 
@@ -129,15 +129,15 @@ def changes(project: Project, run_id: str, now: Fingerprint, check_files: bool =
 
 
 def damaged_files(folder: Path, record: dict[str, Any]) -> list[str]:
-    """Files that a record lists and that are absent, of another size, or written after it with another hash."""
+    """What a record lists and is absent, of another size, or written after it with another hash."""
     missing = missing_files(folder)
     written = (folder / RECORD).stat().st_mtime_ns
     changed = [
         name
         for name, made in record["files"].items()
         if name not in missing
-        and (folder / name).stat().st_mtime_ns > written
-        and file_hash(folder / name) != made["sha256"]
+        and newest_change(folder / name) > written
+        and describe(folder / name)["sha256"] != made["sha256"]
     ]
     return missing + changed
 

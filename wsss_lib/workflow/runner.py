@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from wsss_lib.files import DRAFT, PAGES, RECORD, file_hash, missing_files, read_json, write_json, write_text
+from wsss_lib.files import DRAFT, PAGES, RECORD, describe, missing_files, read_json, write_json, write_text
 from wsss_lib.parameters import Promise
 from wsss_lib.workflow.fingerprint import Fingerprint, fingerprint, finished_inputs
 from wsss_lib.workflow.guard import POLL_SECONDS, die_with, gpu_slot, wait_for_lock
@@ -162,7 +162,7 @@ def finish(project: Project, run: PlannedRun, now: Fingerprint) -> None:
         render(folder, INDEX, note, links=pages_of(project, folder, now.inputs))
     pages = [folder / name for name in (NOTEBOOK, PAGE, *([INDEX] if run.patterns else []))]
     record["hash"], record["fingerprint"] = now.digest, now.parts
-    record["files"] |= {page.name: {"bytes": page.stat().st_size, "sha256": file_hash(page)} for page in pages}
+    record["files"] |= {page.name: describe(page) for page in pages}
     write_json(folder / DRAFT, record)
     os.replace(folder / DRAFT, folder / RECORD)
 
