@@ -12,13 +12,18 @@ from torch import Tensor
 
 
 def _checked(attributions: Tensor, box_masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Positive part of the maps and boolean masks."""
+    """Maps without their graph, and boolean masks."""
     if attributions.ndim != 3 or attributions.shape != box_masks.shape:
         raise ValueError(
             f"attributions {list(attributions.shape)} and box masks {list(box_masks.shape)} should both be [N, H, W]: "
             "one pair of image and class each, maps resized to the masks"
         )
-    return attributions.detach().clamp(min=0), box_masks.bool()
+    return attributions.detach(), box_masks.bool()
+
+
+def _counts(flags: Tensor) -> Tensor:
+    """How many are true in each row of [N, P]; as bytes, which is twice as fast as a sum of booleans."""
+    return flags.view(torch.uint8).sum(1, dtype=torch.int32)
 
 
 def energy_pointing_game(
@@ -38,24 +43,10 @@ def energy_pointing_game(
     >>> energy_pointing_game(torch.tensor([[[3.0, 1.0], [-2.0, 0.0]]]), torch.tensor([[[True, False], [False, False]]]))
     tensor([75.])
     """
-    positive, masks = _checked(attributions, box_masks)
-    positive = positive.flatten(1)
+    attributions, masks = _checked(attributions, box_masks)
+    positive = attributions.flatten(1).clamp(min=0)
     inside, total = torch.linalg.vecdot(positive, masks.flatten(1).to(positive.dtype)), positive.sum(1)
     return torch.where(total < eps, undefined, 100 * inside / total.clamp(min=eps))
-
-
-def min_max_normalized(positive: Tensor, eps: float = 1e-7) -> Tensor:
-    """Stretch each map [N, H, W] from its minimum to its maximum; a constant map becomes 1, a map of zeros stays 0.
-
-    >>> min_max_normalized(torch.tensor([[[1.0, 2.0, 3.0]], [[2.0, 2.0, 2.0]]])).tolist()
-    [[[0.0, 0.5, 1.0]], [[1.0, 1.0, 1.0]]]
-    """
-    lowest, highest = positive.amin((1, 2), keepdim=True), positive.amax((1, 2), keepdim=True)
-    flat = highest - lowest < eps
-    offset = torch.where(flat, 0.0, lowest)
-    return (positive - offset) / torch.where(flat, highest, highest - lowest).clamp(
-        min=torch.finfo(positive.dtype).tiny
-    )
 
 
 def box_iou(
@@ -78,14 +69,16 @@ def box_iou(
     >>> box_iou(torch.tensor([[[4.0, 3.0], [1.0, 0.0]]]), torch.tensor([[[True, False], [True, False]]]), [0.5, 0.8])
     tensor([[33.3333, 50.0000]])
     """
-    positive, masks = _checked(attributions, box_masks)
-    normalized, inside = min_max_normalized(positive, eps).flatten(1), masks.flatten(1)
-    size = inside.sum(1)
+    maps, masks = _checked(attributions, box_masks)
+    maps, masks = maps.flatten(1), masks.flatten(1)
+    lowest, highest = maps.amin(1, keepdim=True).relu(), maps.amax(1, keepdim=True).relu()
+    lowest = torch.where(highest - lowest < eps, 0.0, lowest)  # a constant map is 1 everywhere, a map of zeros 0
+    area = _counts(masks)
     values = []
     for threshold in [thresholds] if isinstance(thresholds, int | float) else thresholds:
-        above = normalized > threshold
-        both = (above & inside).sum(1)
-        values.append(100 * both / (above.sum(1) + size - both).clamp(min=1))
+        above = maps > lowest + threshold * (highest - lowest)
+        both = _counts(above & masks)
+        values.append(100 * both / (_counts(above) + area - both).clamp(min=1))
     return values[0] if isinstance(thresholds, int | float) else torch.stack(values, 1)
 
 
@@ -116,5 +109,5 @@ def within_size(box_masks: Tensor, smallest: int = 0, largest: float = float("in
     >>> within_size(torch.tensor([[[True, True]], [[True, False]]]), smallest=2).tolist()
     [True, False]
     """
-    area = box_masks.bool().flatten(1).sum(1)
+    area = _counts(box_masks.bool().flatten(1))
     return (area >= smallest) & (area < largest)
