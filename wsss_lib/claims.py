@@ -128,7 +128,7 @@ def judge(claims: Iterable[Claim], records: Iterable[Mapping[str, Any]], profile
 
     Args:
         claims: from :func:`read_claims`.
-        records: of the finished runs, from ``tables.read_records``.
+        records: of the finished runs, from ``report.read_records``.
         profile: whose runs are compared.
     """
     records, rows = list(records), []

@@ -1,94 +1,15 @@
-"""Tables over many runs, made from their records only: leader board, published beside ours, cost, what is missing."""
+"""Printed results beside ours, and where the options of the original code went: what single pages show."""
 
-import re
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from wsss_lib.files import read_json
-from wsss_lib.paths import PARAMS, outputs_root, run_folder
+from wsss_lib.paths import PARAMS
 
-RUN_NAME = re.compile(r"(?P<profile>[^_-]+)(?:_(?P<variant>.+?))?(?:-seed(?P<seed>\d+))?")
 PROTOCOL = ["data", "split", "metric"]  # what two numbers must share to be compared
-
-
-def read_records(pattern: str) -> list[dict[str, Any]]:
-    """Records of the finished runs whose id fits a pattern such as ``*/demo*``, in the order of the notebooks.
-
-    Each has ``notebook``, ``profile``, ``variant`` (empty for the plain file) and ``seed_number`` added.
-    """
-    records = []
-    for path in sorted(outputs_root().glob("*/*/record.json")):
-        run_id = f"{path.parent.parent.name}/{path.parent.name}"
-        parts = RUN_NAME.fullmatch(path.parent.name)
-        if parts is None or not fnmatch(run_id, pattern):
-            continue
-        records.append(
-            read_json(path)
-            | {
-                "run": run_id,
-                "notebook": path.parent.parent.name,
-                "profile": parts["profile"],
-                "variant": parts["variant"] or "",
-                "seed_number": int(parts["seed"] or 0),
-            }
-        )
-    return records
-
-
-def method_name(record: dict[str, Any]) -> str:
-    """Title of the notebook, with the variant of the parameter file."""
-    title = record["title"] or record["notebook"]
-    return f"{title} ({record['variant']})" if record["variant"] else title
-
-
-def leader_board(
-    records: Iterable[dict[str, Any]], metrics: dict[str, str], order_by: str, parameters: dict[str, str] | None = None
-) -> pd.DataFrame:
-    """One row a method: mean over its seeds, and the sample standard deviation where there are two or more.
-
-    Args:
-        records: from :func:`read_records`.
-        metrics: score name in the record -> column heading; methods without any of them are left out.
-        order_by: score name to sort by, best first.
-        parameters: parameter name -> column heading, shown beside the method where a notebook has it.
-    """
-    parameters = parameters or {}
-    rows = []
-    for (notebook, _), group in _by_method(records).items():
-        scores = {name: [r["scores"][name] for r in group if is_number(r["scores"].get(name))] for name in metrics}
-        if not any(scores.values()):
-            continue
-        row: dict[str, Any] = {"method": method_name(group[0]), "notebook": notebook, "seeds": len(group)}
-        row |= {heading: group[0]["parameters"].get(name) for name, heading in parameters.items()}
-        for name, heading in metrics.items():
-            row[heading] = np.mean(scores[name]) if scores[name] else np.nan
-            row[f"{heading} ±"] = np.std(scores[name], ddof=1) if len(scores[name]) > 1 else np.nan
-        rows.append(row)
-    columns = [
-        "method",
-        "notebook",
-        *parameters.values(),
-        "seeds",
-        *(c for h in metrics.values() for c in (h, f"{h} ±")),
-    ]
-    frame = pd.DataFrame(rows, columns=columns)
-    frame = frame.sort_values(metrics[order_by], ascending=False, na_position="last", kind="stable")
-    return frame.dropna(axis="columns", how="all").reset_index(drop=True)
-
-
-def score_groups(records: Iterable[dict[str, Any]], group: str) -> pd.DataFrame:
-    """A named group of scores (for example ``class_iou``) of every method: one row a method, mean over seeds."""
-    rows = {}
-    for records_of_method in _by_method(records).values():
-        groups = [r["scores"][group] for r in records_of_method if isinstance(r["scores"].get(group), dict)]
-        if groups:
-            rows[method_name(records_of_method[0])] = pd.DataFrame(groups).astype(float).mean()
-    return pd.DataFrame(rows).T.rename_axis("method")
 
 
 def published_numbers(file: Path | None = None) -> pd.DataFrame:
@@ -104,7 +25,7 @@ def published_beside_ours(published: pd.DataFrame, records: Sequence[dict[str, A
     orientation and ``note`` says on which data. A row without a run says 'not run'.
     """
     rows = []
-    methods = _by_method(records)
+    methods = by_method(records)
     for printed in published.to_dict("records"):
         group = methods.get((printed["notebook"], printed["variant"]), [])
         name = f"{printed['metric']}_{printed['split']}"
@@ -119,83 +40,18 @@ def published_beside_ours(published: pd.DataFrame, records: Sequence[dict[str, A
     return pd.DataFrame(rows, columns=columns)
 
 
-def tables_of_paper(beside: pd.DataFrame, paper: str) -> pd.DataFrame:
-    """The tables of one paper in its own form: a row of the paper a row, and for each table its print and ours.
+def original_options(notebook: str) -> pd.DataFrame:
+    """Commands and options of the original code and where they went, ``params/original_options.csv``.
 
     Args:
-        beside: from :func:`published_beside_ours`.
-        paper: a value of its column ``paper``.
+        notebook: rows of this notebook only.
     """
-    chosen = beside[beside["paper"] == paper]
-    wide = chosen.pivot_table(index="row", columns="table", values=["published", "ours"], sort=False, dropna=False)
-    order = [(kind, table) for table in chosen["table"].unique() for kind in ("published", "ours")]
-    wide = wide.reindex(columns=pd.MultiIndex.from_tuples(order), index=chosen["row"].unique())
-    wide.columns = [f"{table}, {kind}" for kind, table in order]
-    return wide.rename_axis("method")
+    frame = pd.read_csv(PARAMS / "original_options.csv", dtype=str, keep_default_na=False)
+    return frame[frame["notebook"] == notebook].drop(columns=["notebook"]).reset_index(drop=True)
 
 
-def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """What each run took: seconds, peak memory in MB, size of its files in MB, device, threads."""
-    rows = [
-        {
-            "run": r["run"],
-            "seconds": r["seconds"],
-            "peak memory (MB)": r["peak_memory_mb"],
-            "files (MB)": sum(made["bytes"] for made in r["files"].values()) / 1e6,
-            "device": r["device"],
-            "threads": r["threads"],
-        }
-        for r in records
-    ]
-    return pd.DataFrame(rows, columns=["run", "seconds", "peak memory (MB)", "files (MB)", "device", "threads"])
-
-
-def environment(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Commit, whether the sources differed from it, and versions of every run: one column a distinct environment."""
-    columns: dict[str, dict[str, str]] = {}
-    for r in records:
-        git = r["git"] or {"commit": "not a git checkout", "dirty": False}
-        versions = {"commit": git["commit"][:12], "sources changed since": "yes" if git["dirty"] else "no"} | r[
-            "versions"
-        ]
-        key = str(sorted(versions.items()))
-        columns.setdefault(key, versions | {"runs": ""})
-        columns[key]["runs"] += (", " if columns[key]["runs"] else "") + r["run"]
-    return pd.DataFrame({str(number): column for number, column in enumerate(columns.values(), start=1)})
-
-
-def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Every parameter file of a profile (variants too) with the seeds that were run, or 'not run'."""
-    seeds: dict[str, list[int]] = {}
-    for r in records:
-        variant = f"_{r['variant']}" if r["variant"] else ""
-        seeds.setdefault(f"{r['notebook']}/{r['profile']}{variant}", []).append(r["seed_number"])
-    rows = []
-    for path in sorted([*PARAMS.glob(f"*/{profile}.yaml"), *PARAMS.glob(f"*/{profile}_*.yaml")]):
-        run_id = f"{path.parent.name}/{path.stem}"
-        state = f"seeds {', '.join(map(str, sorted(seeds[run_id])))}" if run_id in seeds else "not run"
-        rows.append({"run": run_id, "state": state})
-    return pd.DataFrame(rows, columns=["run", "state"])
-
-
-def runs_with_images(records: Iterable[dict[str, Any]], folder: str = "maps") -> tuple[list[dict[str, Any]], list[str]]:
-    """Runs that keep a file per image, one a method, on the data of the first, and the images that all of them have.
-
-    Args:
-        records: from :func:`read_records`.
-        folder: of the run, for example ``maps`` or ``labels``.
-    """
-    kept: dict[tuple[str, str], dict[str, Any]] = {}
-    images: dict[tuple[str, str], set[str]] = {}
-    for method, runs in _by_method(records).items():
-        found = {path.stem for path in (run_folder(runs[0]["run"]) / folder).glob("*.*")}
-        first = next(iter(kept.values()), runs[0])
-        if found and runs[0]["parameters"].get("data") == first["parameters"].get("data"):
-            kept[method], images[method] = runs[0], found
-    return list(kept.values()), sorted(set.intersection(*images.values())) if images else []
-
-
-def _by_method(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+def by_method(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Records by notebook and variant of the parameter file: those of one method differ in their seed."""
     methods: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for record in records:
         methods.setdefault((record["notebook"], record["variant"]), []).append(record)
@@ -205,13 +61,3 @@ def _by_method(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[
 def is_number(value: Any) -> bool:
     """Whether a score is a number (not missing, not a truth value, not a group of scores)."""
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def original_options(notebook: str) -> pd.DataFrame:
-    """Commands and options of the original code and where they went, ``params/original_options.csv``.
-
-    Args:
-        notebook: rows of this notebook only.
-    """
-    frame = pd.read_csv(PARAMS / "original_options.csv", dtype=str, keep_default_na=False)
-    return frame[frame["notebook"] == notebook].drop(columns=["notebook"]).reset_index(drop=True)

@@ -69,8 +69,9 @@ def fit(
             the loader's size, so that two processes make one step of two batches; gradients are averaged over them.
             The loader's sampler needs ``set_shard(rank, processes)``. On GPUs nothing may have used CUDA before.
         evaluate: scores by name, of the network in evaluation mode after an epoch (counted from 0); may draw random
-            numbers and take gradients. With several processes it runs in the first one, and what it leaves in
-            variables, unlike in files, is lost.
+            numbers and take gradients; where it takes none, decorate it with ``torch.no_grad()``, else every image's
+            activations stay until the last is scored. With several processes it runs in the first one, and what it
+            leaves in variables, unlike in files, is lost.
         every: epochs from one evaluation to the next; the last epoch is always evaluated.
         keep_best: name of a score, and "max" or "min": the network comes back with the weights of the epoch where it
             was best (the first of equals).

@@ -36,7 +36,7 @@ def concentration_in_loops(maps, class_labels, eps=1e-3):
     return loss / len(maps)
 
 
-@benchmark("concentration loss, 8 x 20 maps of 38 x 38, with gradient", seconds=1e-3)
+@benchmark("concentration loss, 8 x 20 maps of 38 x 38, with gradient", ratio=20)
 def concentration():
     maps = torch.randn(8, 20, 38, 38).relu().softmax(1).requires_grad_()
     class_labels = (torch.rand(8, 20) < 0.08).float()
@@ -63,7 +63,7 @@ def mask_by_sorting(share, size, draws, decay=3.0):
     return mask.reshape(height, width)
 
 
-@benchmark("16 FMix masks of 300 x 300", seconds=16e-3)
+@benchmark("16 FMix masks of 300 x 300", ratio=3.3)
 def masks_of_a_batch():
     size, shares = (300, 300), np.linspace(0.1, 0.9, 16).tolist()
 
