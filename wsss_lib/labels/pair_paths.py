@@ -26,7 +26,7 @@ def path_points(displacement: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def path_displacements(radius: int) -> list[tuple[int, int]]:
-    """Those of :func:`wsss_lib.labels.pixel_pairs.pair_displacements`, from short paths to long ones, as the authors' code.
+    """Displacements (dy, dx) shorter than ``radius``, from short paths to long ones, as in the authors' code.
 
     >>> path_displacements(3)[:3], [len(path_points(each)) for each in path_displacements(3)]
     ([(0, 1), (1, 0), (0, 2)], [2, 2, 3, 3, 4, 4, 6, 6, 6, 6, 7, 7])
