@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from wsss_lib.networks.base import Backbone, Freezable, Normalization
@@ -40,6 +41,24 @@ class NetworkPair(Freezable):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return self.network1(images), self.network2(images)
+
+    def full_size_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of both at the size of the images."""
+        one, two = (resize(logits, tuple(images.shape[2:])) for logits in self(images))
+        return one, two
+
+    def mean_logits(self, images: Tensor) -> Tensor:
+        """Mean of both, at the size of the finer one."""
+        logits = self(images)
+        size = max(tuple(of_network.shape[2:]) for of_network in logits)
+        return sum(resize(of_network, size) for of_network in logits) / 2
+
+
+def resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, unless they have the size already."""
+    if tuple(logits.shape[2:]) == size:
+        return logits
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
 
 
 def build_segmenter_backbone(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from wsss_lib.networks.base import TENSORFLOW
 from wsss_lib.networks.mobilenet import MobileNetV2
@@ -47,6 +48,17 @@ def test_both_networks_answer_for_themselves():
     images = torch.randn(1, 3, 32, 32)
     one, two = pair(images)
     assert torch.equal(one, pair.network1(images)) and torch.equal(two, pair.network2(images))
+
+
+@torch.no_grad()
+def test_logits_of_both_meet_at_the_finer_size():
+    pair = NetworkPair(fill_module(small()), fill_module(small("segformer", "mit_b0"))).eval()
+    images = torch.randn(1, 3, 40, 32)
+    one, two = (F.interpolate(logits, (40, 32), mode="bilinear") for logits in pair(images))
+    assert all(map(torch.equal, pair.full_size_logits(images), (one, two)))
+    one, two = pair(images)
+    expected = (F.interpolate(one, (10, 8), mode="bilinear") + two) / 2
+    assert two.shape[2:] == (10, 8) and torch.allclose(pair.mean_logits(images), expected)
 
 
 def to_authors(name: str, deep: bool) -> str:
