@@ -1,10 +1,14 @@
 """Plans: which runs a command means, in which order, with which parameters; and what is refused before any starts."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from wsss_lib.files import write_json
 from wsss_lib.parameters import ParameterError
 from wsss_lib.tests.workflow.toy import BODY, PARAMETERS, write_notebook
+from wsss_lib.workflow.launcher import Machine
 from wsss_lib.workflow.plan import Request, make_plan, prediction
 from wsss_lib.workflow.project import PlanError
 
@@ -164,3 +168,10 @@ def test_single_runs_can_be_chosen(toy):
     }
     with pytest.raises(PlanError, match=r"unknown parameter file '10_cam/demo_third'.*10_cam/demo_second"):
         plan(toy, "10_cam/demo_third")
+
+
+@pytest.mark.parametrize("asked, jobs, threads", [("", 1, 8), ("", 3, 2), ("4", 1, 4), ("4", 3, 2), ("1,2", 1, 8)])
+def test_runs_share_the_cores_and_omp_num_threads_caps_them(monkeypatch, asked, jobs, threads):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert Machine(Path(), True, jobs, ()).threads == threads
