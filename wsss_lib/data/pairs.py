@@ -5,7 +5,6 @@ import warnings
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wsss_lib.data.batch import (
@@ -71,10 +70,23 @@ class PairBatch:
         """Names of both images of each pair."""
         return [f"{one}+{other}" for one, other in zip(self.first.ids, self.second.ids, strict=True)]
 
-    @property
-    def union_labels(self) -> Tensor:
-        """Classes that are in either image, [B, K]."""
-        return torch.maximum(self.first.class_labels, self.second.class_labels)
+    def concatenated(self, num_pairs: int | None = None) -> Batch:
+        """The second image of each pair below the first, as one image that has the classes of both.
+
+        Args:
+            num_pairs: the first ones only, as in the authors' code; None takes all.
+        """
+        first, second = self.first, self.second
+        masks = None
+        if first.masks is not None and second.masks is not None:
+            masks = torch.cat([first.masks, second.masks], -2)[:num_pairs]
+        return Batch(
+            images=torch.cat([first.images, second.images], -2)[:num_pairs],
+            class_labels=torch.maximum(first.class_labels, second.class_labels)[:num_pairs],
+            masks=masks,
+            ids=self.ids[:num_pairs],
+            sizes=[(a[0] + b[0], max(a[1], b[1])) for a, b in zip(first.sizes, second.sizes, strict=True)][:num_pairs],
+        )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "PairBatch":
         return PairBatch(self.first.to(device, non_blocking), self.second.to(device, non_blocking))

@@ -1,6 +1,6 @@
 """Pseudo labels of KTSE's training (ECCV 2024, stage 1): refined maps against a high and a low background score."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +50,7 @@ def refined_labels(
     dilations: Sequence[int] = DILATIONS,
     iterations: int = 10,
     shrink: int = 2,
+    denormalize: Callable[[Tensor], Tensor] | None = None,
     form: str = "official",
     eps: float = 1e-5,
 ) -> Tensor:
@@ -62,10 +63,11 @@ def refined_labels(
     Args:
         maps: raw and of either sign, [B, K, h, w].
         class_labels: [B, K], positive where a class is present.
-        images: RGB on the 0..1 scale, [B, 3, H, W]; :func:`eight_bit` for the colors of the authors' code.
+        images: RGB on the 0..1 scale, [B, 3, H, W], or what ``denormalize`` turns into that.
         background_scores: high and low, against normalized maps.
         dilations, iterations: of the refinement.
         shrink: factor by which images and maps are smaller while they are refined.
+        denormalize: of the normalization of the images; their colors are then those of :func:`eight_bit`.
         form: "official" divides the map as it is, so that a map without a positive value changes its sign and covers
             the image; "paper" rectifies it before, so that such a class is given nowhere.
         eps: guard added to the maximum, in units of the maps.
@@ -81,6 +83,8 @@ def refined_labels(
     high_score, low_score = background_scores
     if high_score < low_score:
         raise ValueError(f"background scores {list(background_scores)} should be the high one, then the low one")
+    if denormalize is not None:
+        images = eight_bit(denormalize(images.float()))
     size = images.shape[-2:]
     small = tuple(max(1, side // shrink) for side in size)
     maps = (maps if form == "official" else maps.relu()).float()

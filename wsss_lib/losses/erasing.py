@@ -10,45 +10,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def foreground_map(normalized_maps: Tensor, class_labels: Tensor) -> Tensor:
-    """The highest map of the classes present, [B, 1, h, w], from maps [B, K, h, w] and labels [B, K].
-
-    >>> foreground_map(torch.tensor([0.9, 0.4]).view(1, 2, 1, 1), torch.tensor([[0.0, 1.0]])).item()
-    0.4000000059604645
-    """
-    return (normalized_maps * class_labels[..., None, None]).amax(1, keepdim=True)
-
-
 def erase(images: Tensor, foreground: Tensor, threshold: float) -> Tensor:
     """Images without what their maps found: 0, the mean color, where the foreground reaches the threshold.
 
     Args:
         images: normalized, [B, 3, H, W].
-        foreground: :func:`foreground_map` at the size of the images, [B, 1, H, W].
+        foreground: highest normalized map of the classes present, [B, 1, H, W] (``maps.foreground``).
         threshold: in (0, 1]; 0.6 in the authors' code.
     """
     return images * (foreground < threshold)
 
 
 def local_alignment_loss(
-    maps: Tensor,
-    erased_maps: Tensor,
-    foreground: Tensor,
-    class_labels: Tensor,
-    *,
-    threshold: float,
-    margin: float = 0.05,
+    maps: Tensor, erased_maps: Tensor, kept: Tensor, class_labels: Tensor, *, margin: float = 0.05
 ) -> Tensor:
     """Where nothing was erased, the erased image should not score higher than the whole one.
 
     Args:
         maps, erased_maps: raw and of either sign, [B, K, h, w].
-        foreground: :func:`foreground_map` at the size of the maps, [B, 1, h, w].
+        kept: bool [B, 1, h, w], places below the threshold of :func:`erase`, at the size of the maps.
         class_labels: [B, K]; absent classes add 0 to the mean over B, K, h and w.
-        threshold: as in :func:`erase`.
         margin: by how much it may, in units of the maps; the formula of the paper has none.
     """
-    kept = foreground < threshold
     excess = (erased_maps * kept - maps * kept - margin).relu()
     return (excess * class_labels[..., None, None]).mean()
 
@@ -64,6 +47,24 @@ def global_alignment_loss(maps: Tensor, erased_maps: Tensor, class_labels: Tenso
     return (class_labels * (before - after)).abs().mean()
 
 
+def alignment_terms(
+    maps: Tensor,
+    erased_maps: Tensor,
+    kept: Tensor,
+    class_labels: Tensor,
+    *,
+    local_weight: float = 1.0,
+    global_weight: float = 1.0,
+    margin: float = 0.05,
+) -> dict[str, Tensor]:
+    """Both alignments with their weights; arguments as above."""
+    local = local_alignment_loss(maps, erased_maps, kept, class_labels, margin=margin)
+    return {
+        "local": local_weight * local,
+        "global": global_weight * global_alignment_loss(maps, erased_maps, class_labels),
+    }
+
+
 def concatenate_pairs(first: Tensor, second: Tensor, num_pairs: int | None = None) -> Tensor:
     """The second of each pair below the first: images, maps or label maps [B, ..., H, W] to [N, ..., 2 H, W].
 
@@ -74,11 +75,6 @@ def concatenate_pairs(first: Tensor, second: Tensor, num_pairs: int | None = Non
     torch.Size([2, 2, 8, 5])
     """
     return torch.cat([first[:num_pairs], second[:num_pairs]], -2)
-
-
-def union_labels(first: Tensor, second: Tensor, num_pairs: int | None = None) -> Tensor:
-    """Class labels of the concatenated pairs, [N, K]: present in either image."""
-    return torch.maximum(first[:num_pairs], second[:num_pairs])
 
 
 def knowledge_transfer_loss(

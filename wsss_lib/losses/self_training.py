@@ -1,5 +1,7 @@
 """Cross-entropy on pseudo labels of one's own maps, and the inter-class term (KTSE, ECCV 2024, stage 1)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -64,6 +66,34 @@ def inter_class_loss(
     several = (class_labels > 0).sum(1) > 1
     counted = (foreground > threshold) & several[:, None, None, None]
     return torch.where(counted, second - best.detach(), 0.0).sum() / (counted.sum() + eps)
+
+
+def rectified_logits(segmentation_logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Logits as KTSE compares them with labels: negative ones are 0 and get no gradient; bilinear, [B, K + 1, H, W]."""
+    return F.interpolate(segmentation_logits.relu(), tuple(size), mode="bilinear", align_corners=False)
+
+
+def single_image_terms(
+    segmentation_logits: Tensor,
+    label_maps: Tensor,
+    foreground: Tensor,
+    class_labels: Tensor,
+    *,
+    segmentation_weight: float = 1.0,
+    foreground_weight: float = 0.0125,
+    inter_class_weight: float = 0.005,
+) -> dict[str, Tensor]:
+    """Cross-entropy, with the foreground of images of one class only, and the inter-class term, with their weights.
+
+    Args:
+        segmentation_logits: of either sign, [B, K + 1, h, w].
+        others: as above; the inter-class weight stands for itself.
+    """
+    logits = rectified_logits(segmentation_logits, label_maps.shape[1:])
+    single = (class_labels > 0).sum(1) == 1
+    loss = self_training_loss(logits, label_maps, foreground_weight=foreground_weight, images=single)
+    inter_class = inter_class_loss(logits, foreground, class_labels)
+    return {"segmentation": segmentation_weight * loss, "inter_class": inter_class_weight * inter_class}
 
 
 def _cross_entropy_of(logits: Tensor, label_maps: Tensor, counted: Tensor) -> Tensor:

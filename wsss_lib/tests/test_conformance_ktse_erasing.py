@@ -4,32 +4,24 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from wsss_lib.data.batch import Batch
+from wsss_lib.data.pairs import PairBatch
 from wsss_lib.labels.pixel_adaptive import parvar_affinities, refine_scores, varm_affinities
 from wsss_lib.labels.refined_labels import eight_bit, refined_labels
-from wsss_lib.losses.erasing import (
-    concatenate_pairs,
-    erase,
-    foreground_map,
-    global_alignment_loss,
-    knowledge_transfer_loss,
-    local_alignment_loss,
-    union_labels,
-)
+from wsss_lib.losses.erasing import alignment_terms, concatenate_pairs, erase, knowledge_transfer_loss
 from wsss_lib.losses.self_training import (
     background_cross_entropy,
     foreground_cross_entropy,
     inter_class_loss,
+    rectified_logits,
     self_training_loss,
+    single_image_terms,
 )
-from wsss_lib.maps.cam import min_max_normalize_maps
+from wsss_lib.maps.foreground import foreground_map
 from wsss_lib.networks.base import IMAGENET
 from wsss_lib.tests.golden_files import conforms
 
 DIFFERING = 0.001  # share of the pixels of label maps that may differ, from the notes of the files
-
-
-def resize(values, size):
-    return F.interpolate(values, size, mode="bilinear", align_corners=False)
 
 
 def check_labels(golden, key, label_maps):
@@ -62,7 +54,8 @@ def labels_of(images, maps, class_labels, params):
     return refined_labels(
         maps,
         class_labels,
-        eight_bit(IMAGENET.denormalize(images)),
+        images,
+        denormalize=IMAGENET.denormalize,
         background_scores=params["RCAM_T"],
         **{ours: params[theirs] for theirs, ours in NAMES.items() if theirs in params},
     )
@@ -117,7 +110,6 @@ def test_self_training_of_pairs(golden):
 
 
 OUTPUTS = ("camseg_anchor", "camseg_second", "camseg_erased", "camseg_mix", "scores_anchor")
-FOREGROUND_WEIGHT, INTER_WEIGHT, FOREGROUND_ABOVE = 0.0125, 0.005, 0.2  # not in the parameters of the file
 
 
 @conforms("ktse/ktse_update")
@@ -152,38 +144,37 @@ def training_step(golden, case, given):
     The losses get the stored label maps, since one pixel that differs in a tie changes the gradients beside it.
     """
     params = golden.params[case]
-    images, second = golden.tensor(f"in_{case}_img"), golden.tensor(f"in_{case}_img2")
-    labels, second_labels = golden.tensor(f"in_{case}_labels"), golden.tensor(f"in_{case}_labels2")
+    batch = PairBatch(batch_of(golden, case, ""), batch_of(golden, case, "2"))
+    images, labels = batch.first.images, batch.first.class_labels
     weight, global_weight, _ = params["W"]
     terms = {"cls": weight * F.multilabel_soft_margin_loss(given["scores_anchor"], labels)}
     if params["epoch"] < params["T"]:
         return terms, {}
     maps, second_maps, erased_maps = (given[f"camseg_{name}"][:, 1:] for name in ("anchor", "second", "erased"))
     size, num_pairs, threshold, margin = images.shape[2:], params["num_pair"], params["TH"][0], params["margin"]
-    at_full_size = foreground_map(min_max_normalize_maps(resize(maps.relu(), size)), labels)
-    at_features = foreground_map(min_max_normalize_maps(maps), labels)
+    foreground, pair = foreground_map(maps, labels, size), batch.concatenated(num_pairs)
     made = {
-        "img_erased": erase(images, at_full_size, threshold),
-        "img_mix": concatenate_pairs(images, second, num_pairs),
-        "pseudo": labels_of(images, maps.detach(), labels, params),
-        "pseudo2": labels_of(second, second_maps.detach(), second_labels, params),
+        "img_erased": erase(images, foreground, threshold),
+        "img_mix": pair.images,
+        "pseudo": labels_of(images, maps, labels, params),
+        "pseudo2": labels_of(batch.second.images, second_maps, batch.second.class_labels, params),
     }
     label_maps, second_label_maps = (golden.tensor(f"out_{case}_{name}") for name in ("pseudo", "pseudo2"))
-    terms["local_align"] = local_alignment_loss(
-        maps, erased_maps, at_features, labels, threshold=threshold, margin=margin
-    )
-    terms["global_align"] = global_weight * global_alignment_loss(maps, erased_maps, labels)
-    logits = resize(given["camseg_anchor"].relu(), size)
-    single = labels.sum(1) == 1
-    made["part_inter"] = inter_class_loss(logits, at_full_size, labels, threshold=FOREGROUND_ABOVE)
-    made["part_seg_fg"] = foreground_cross_entropy(logits, label_maps, single)
-    terms["seg"] = INTER_WEIGHT * made["part_inter"] + self_training_loss(
-        logits, label_maps, foreground_weight=FOREGROUND_WEIGHT, images=single
-    )
+    kept = foreground_map(maps, labels) < threshold
+    alignment = alignment_terms(maps, erased_maps, kept, labels, global_weight=global_weight, margin=margin)
+    terms |= {f"{name}_align": term for name, term in alignment.items()}
+    logits = rectified_logits(given["camseg_anchor"], size)
+    made["part_inter"] = inter_class_loss(logits, foreground, labels)
+    made["part_seg_fg"] = foreground_cross_entropy(logits, label_maps, labels.sum(1) == 1)
+    terms["seg"] = sum(single_image_terms(given["camseg_anchor"], label_maps, foreground, labels).values())
     targets = concatenate_pairs(maps, second_maps, num_pairs)
-    union = union_labels(labels, second_labels, num_pairs)
-    terms["kt"] = knowledge_transfer_loss(targets, given["camseg_mix"][:, 1:], union, margin=margin)
-    pair_logits = resize(given["camseg_mix"].relu(), made["img_mix"].shape[2:])
+    terms["kt"] = knowledge_transfer_loss(targets, given["camseg_mix"][:, 1:], pair.class_labels, margin=margin)
+    pair_logits = rectified_logits(given["camseg_mix"], pair.images.shape[2:])
     pair_labels = concatenate_pairs(label_maps, second_label_maps, num_pairs)
-    terms["seg_two"] = self_training_loss(pair_logits, pair_labels, foreground_weight=FOREGROUND_WEIGHT)
+    terms["seg_two"] = self_training_loss(pair_logits, pair_labels)
     return terms, made
+
+
+def batch_of(golden, case, which):
+    images, class_labels = golden.tensor(f"in_{case}_img{which}"), golden.tensor(f"in_{case}_labels{which}")
+    return Batch(images, class_labels, None, [""] * len(images), [(0, 0)] * len(images))

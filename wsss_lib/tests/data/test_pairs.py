@@ -91,12 +91,13 @@ def test_batches_hold_images_and_their_partners(grey, partners):
     batches = pairs_of(grey, partners, batch_size=3)
     assert [len(batch) for batch in batches] == [3, 3]
     for batch in batches:
+        as_one = batch.concatenated()
         for name, other, labels, other_labels, union in zip(
             batch.first.ids,
             batch.second.ids,
             batch.first.class_labels,
             batch.second.class_labels,
-            batch.union_labels,
+            as_one.class_labels,
             strict=True,
         ):
             assert (labels * other_labels).sum() > 0 or name == other
@@ -104,6 +105,11 @@ def test_batches_hold_images_and_their_partners(grey, partners):
         assert batch.ids == [f"{a}+{b}" for a, b in zip(batch.first.ids, batch.second.ids, strict=True)]
         values = IMAGENET.denormalize(batch.second.images)[:, 0, 0, 0] * 255
         assert [f"image{round(value)}" for value in values.tolist()] == batch.second.ids
+        assert as_one.images.shape == (3, 3, 18, 7) and as_one.masks.shape == (3, 18, 7)
+        assert torch.equal(as_one.images[:, :, :9], batch.first.images)
+        assert torch.equal(as_one.images[:, :, 9:], batch.second.images)
+        assert as_one.ids == batch.ids and as_one.sizes == [(18, 7)] * 3
+        assert len(batch.concatenated(2)) == len(batch.concatenated(2).images) == 2
     assert batches[0].to("meta").second.images.device.type == "meta"
 
 

@@ -83,6 +83,14 @@ def test_present_first_keeps_the_order_of_classes():
     assert present.tolist() == [[True, True], [True, False], [False, False]]
 
 
+def test_normalized_images_are_turned_into_colors():
+    images, maps, labels = torch.rand(1, 3, 24, 24), torch.randn(1, 2, 3, 3), torch.ones(1, 2)
+    expected = refined_labels(maps, labels, eight_bit(images))
+    assert torch.equal(
+        refined_labels(maps, labels, 2 * images - 1, denormalize=lambda given: (given + 1) / 2), expected
+    )
+
+
 def test_eight_bit_cuts():
     torch.testing.assert_close(
         eight_bit(torch.tensor([0.0, 0.9999 / 255, 1.01 / 255])) * 255, torch.tensor([0.0, 0, 1])

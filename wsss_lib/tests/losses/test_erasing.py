@@ -3,13 +3,12 @@ import torch
 import torch.nn.functional as F
 
 from wsss_lib.losses.erasing import (
+    alignment_terms,
     concatenate_pairs,
     erase,
-    foreground_map,
     global_alignment_loss,
     knowledge_transfer_loss,
     local_alignment_loss,
-    union_labels,
 )
 
 
@@ -17,14 +16,6 @@ def example(batch=3, num_classes=4, size=(5, 6)):
     maps, erased_maps = torch.randn(2, batch, num_classes, *size, dtype=torch.float64, requires_grad=True).unbind()
     class_labels = torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]], dtype=torch.float64)
     return maps, erased_maps, class_labels
-
-
-def test_foreground_is_the_best_present_class():
-    maps, _, class_labels = example()
-    found = foreground_map(maps.abs(), class_labels)
-    for image in range(3):
-        chosen = [maps[image, k].abs() for k in range(4) if class_labels[image, k]] or [torch.zeros(5, 6)]
-        torch.testing.assert_close(found[image, 0], torch.stack(chosen).amax(0).to(found))
 
 
 def test_erasing_takes_what_reaches_the_threshold():
@@ -43,7 +34,7 @@ def test_local_alignment_equals_its_loop():
                 for x in range(6):
                     if class_labels[b, k] and foreground[b, 0, y, x] < 0.6:
                         total += max(0.0, (erased_maps[b, k, y, x] - maps[b, k, y, x]).item() - 0.05)
-    found = local_alignment_loss(maps, erased_maps, foreground, class_labels, threshold=0.6)
+    found = local_alignment_loss(maps, erased_maps, foreground < 0.6, class_labels)
     assert found.item() == pytest.approx(total / maps.numel()) and total > 0
 
 
@@ -75,7 +66,7 @@ def test_gradients_reach_both_sides():
     for loss in (
         lambda one, other, labels: knowledge_transfer_loss(one, other, labels),
         lambda one, other, labels: global_alignment_loss(one, other, labels),
-        lambda one, other, labels: local_alignment_loss(one, other, torch.zeros(3, 1, 5, 6), labels, threshold=0.6),
+        lambda one, other, labels: local_alignment_loss(one, other, torch.ones(3, 1, 5, 6), labels),
     ):
         maps, other_maps, class_labels = example()
         for gradient in torch.autograd.grad(loss(maps, other_maps, class_labels), (maps, other_maps)):
@@ -88,8 +79,6 @@ def test_pairs_stand_one_below_the_other():
     assert pairs.shape == (2, 2, 8, 5) and (pairs[:, :, :4] == 0).all() and (pairs[:, :, 4:] == 1).all()
     assert concatenate_pairs(first[:, 0], second[:, 0]).shape == (3, 8, 5), "label maps too"
     assert concatenate_pairs(first, second, 7).shape[0] == 3, "fewer pairs than asked for"
-    labels = union_labels(torch.tensor([[1.0, 0, 0]]), torch.tensor([[1.0, 1, 0]]))
-    assert labels.tolist() == [[1, 1, 0]]
 
 
 @pytest.mark.parametrize("side", [96, 97, 100, 107])
@@ -106,4 +95,13 @@ def test_a_network_that_forgets_nothing_has_no_loss():
     upsampled = F.interpolate(maps, (9, 9))
     assert knowledge_transfer_loss(upsampled, upsampled, class_labels) == 0
     assert global_alignment_loss(maps, maps, class_labels) == 0
-    assert local_alignment_loss(maps, maps, torch.zeros(3, 1, 5, 6), class_labels, threshold=0.6) == 0
+    assert local_alignment_loss(maps, maps, torch.ones(3, 1, 5, 6), class_labels) == 0
+
+
+def test_terms_carry_their_weights():
+    maps, erased_maps, class_labels = example()
+    kept = torch.rand(3, 1, 5, 6) < 0.5
+    terms = alignment_terms(maps, erased_maps, kept, class_labels, local_weight=2, global_weight=3, margin=0.1)
+    local = local_alignment_loss(maps, erased_maps, kept, class_labels, margin=0.1)
+    assert terms["local"] == 2 * local and terms["local"] > 0
+    assert terms["global"] == 3 * global_alignment_loss(maps, erased_maps, class_labels)

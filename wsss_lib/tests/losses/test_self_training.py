@@ -7,7 +7,9 @@ from wsss_lib.losses.self_training import (
     background_cross_entropy,
     foreground_cross_entropy,
     inter_class_loss,
+    rectified_logits,
     self_training_loss,
+    single_image_terms,
 )
 
 
@@ -91,3 +93,26 @@ def test_no_pixel_counts(foreground, class_labels):
     loss = inter_class_loss(logits, torch.full((1, 1, 3, 3), foreground), torch.tensor(class_labels))
     (gradient,) = torch.autograd.grad(loss, logits)
     assert loss == 0 and (gradient == 0).all()
+
+
+def test_terms_of_single_images():
+    """Foreground counts in images of one class, the inter-class term in those of several; both carry their weights."""
+    segmentation_logits, label_maps, _ = example()
+    class_labels, foreground = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0]]), torch.rand(3, 1, 10, 12)
+    label_maps = label_maps.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    weights = {"segmentation_weight": 2.0, "foreground_weight": 0.5, "inter_class_weight": 3.0}
+    terms = single_image_terms(segmentation_logits, label_maps, foreground, class_labels, **weights)
+    logits = rectified_logits(segmentation_logits, (10, 12))
+    single = torch.tensor([True, False, False])
+    expected = 2 * self_training_loss(logits, label_maps, foreground_weight=0.5, images=single)
+    torch.testing.assert_close(terms["segmentation"], expected)
+    torch.testing.assert_close(terms["inter_class"], 3 * inter_class_loss(logits, foreground, class_labels))
+    assert terms["inter_class"] < 0 < terms["segmentation"]
+
+
+def test_negative_logits_get_no_gradient():
+    segmentation_logits = torch.tensor([-1.0, 2.0]).view(1, 2, 1, 1).requires_grad_()
+    logits = rectified_logits(segmentation_logits, (3, 4))
+    assert logits.shape == (1, 2, 3, 4) and logits.min() == 0
+    (gradient,) = torch.autograd.grad(logits.sum(), segmentation_logits)
+    assert gradient.flatten().tolist() == [0, 12]
