@@ -47,7 +47,7 @@ class Machine:
 
     @property
     def threads(self) -> int:
-        """Threads of one run: the cores that this process may use, shared by the runs at a time; OMP_NUM_THREADS caps."""
+        """Threads of one run: its share of the cores that this process may use; OMP_NUM_THREADS caps them."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         asked = os.environ.get("OMP_NUM_THREADS", "")
         return max(1, min(cores // (self.jobs or 1), int(asked) if asked.isdecimal() else cores))
