@@ -73,8 +73,9 @@ def smoke(tmp_path_factory) -> Path:
 
 
 def run_all(outputs: Path, *words: str) -> None:
-    environment = os.environ | {"WSSS_OUTPUTS": str(outputs)}
-    command = [sys.executable, "-m", "wsss_lib.workflow", *words, "--jobs", "1"]
+    environment = os.environ | {"WSSS_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"}
+    jobs = min(4, os.cpu_count() or 1)  # one thread each: most of a smoke run does not share its work among threads
+    command = [sys.executable, "-m", "wsss_lib.workflow", *words, "--jobs", str(jobs)]
     finished = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-4000:]
 
