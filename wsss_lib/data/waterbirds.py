@@ -6,6 +6,7 @@ the place to look at is the box of the bird, or everything outside it. The embed
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +62,7 @@ class Waterbirds:
         task: Literal["bird", "background"] = "bird",
         boxes: Path | str | None = None,
         usual_only: bool = False,
+        unusual_of: Sequence[str] = (),
         max_images: int | None = None,
     ):
         """Read the tables; images are read later, one by one.
@@ -71,17 +73,24 @@ class Waterbirds:
             task: ``bird``: conventional; ``background``: reversed.
             boxes: ``bounding_boxes.txt`` of CUB; by default that of ``root``.
             usual_only: leave out birds on the background of the others, which makes Waterbirds-100 of any Waterbirds.
+            unusual_of: other splits whose birds on unusual backgrounds are taken as well: images that a training with
+                ``usual_only`` has not seen make the smallest groups of a test larger.
             max_images: only so many images, the first ones; 0 or None means all.
 
         Raises:
             FileNotFoundError: a table is missing; the message says how to fetch it.
             ValueError: unknown split or task, a table lacks a column, a bird has no box, or no image is left.
         """
-        if split not in SPLITS or task not in TASKS:
-            raise ValueError(f"split {split!r}, task {task!r}: choose from {', '.join(SPLITS)} and {', '.join(TASKS)}")
+        if not {split, *unusual_of} <= set(SPLITS) or task not in TASKS:
+            named = ", ".join([split, *unusual_of])
+            raise ValueError(f"split {named}, task {task}: choose from {', '.join(SPLITS)} and {', '.join(TASKS)}")
         self.root, self.split, self.task = Path(root), split, task
         self.classes = TASKS[task]
-        rows = [row for row in self._read_table() if int(row["split"]) == SPLITS[split]]
+        also = {SPLITS[name] for name in unusual_of}
+        rows = []
+        for row in self._read_table():
+            number, unusual = int(row["split"]), row["y"] != row["place"]
+            rows += [row] if number == SPLITS[split] or (unusual and number in also) else []
         rows = [row for row in rows if not usual_only or row["y"] == row["place"]][: number_of_images(max_images)]
         if not rows:
             raise ValueError(f"no image of split {split!r} in {self.root / 'metadata.csv'}")

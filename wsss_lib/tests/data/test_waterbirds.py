@@ -41,6 +41,7 @@ def test_birds_on_their_usual_background_only(root):
     assert Waterbirds(root, "train", usual_only=True).ids == ["a", "b"]
     assert Waterbirds(root, "train", max_images=1).ids == ["a"]
     assert Waterbirds(root, "test").groups.tolist() == [1]
+    assert Waterbirds(root, "test", unusual_of=["train", "val"]).ids == ["c", "d"]
 
 
 def test_the_benchmark_has_these_files(tmp_path):
@@ -59,6 +60,8 @@ def test_what_is_wrong_is_named(root, tmp_path):
         Waterbirds(root, "train", task="water")
     with pytest.raises(ValueError, match="choose from"):
         Waterbirds(root, "all")
+    with pytest.raises(ValueError, match="split test, validation, task bird: choose from train, val, test"):
+        Waterbirds(root, "test", unusual_of=["validation"])
     with pytest.raises(ValueError, match="no image of split 'val'"):
         Waterbirds(root, "val")
     with pytest.raises(FileNotFoundError, match="download waterbirds"):
