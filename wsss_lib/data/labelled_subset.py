@@ -172,6 +172,7 @@ class HalfAndHalfSampler(TorchSampler[tuple[int, int]]):
 
     def _restart(self) -> None:
         self._rng, self._next_epoch, self._batches = np.random.RandomState(self.seed), 0, None
+        self._pools = [_Pool(indices, self._rng) for indices in (self.with_mask, self.without_mask)]
 
     def _epoch_batches(self, epoch: int) -> np.ndarray:
         """Indices, [num_batches, batch_size]; the random numbers of earlier epochs are drawn first."""
@@ -183,31 +184,37 @@ class HalfAndHalfSampler(TorchSampler[tuple[int, int]]):
         return self._batches
 
     def _draw(self) -> np.ndarray:
-        pools = _Pool(self.with_mask, self._rng), _Pool(self.without_mask, self._rng)
+        for pool in self._pools:
+            pool.place = 0
         batches = np.empty((self.num_batches, self.batch_size), np.int64)
         for batch in batches:
             count = self.batch_size * self.share + self.fluctuation * (self._rng.random_sample() - 0.5)
             count = min(max(round(count), 0), self.batch_size)
             if not len(self.without_mask) or not len(self.with_mask):
                 count = self.batch_size if len(self.with_mask) else 0
-            indices = pools[0].take(count) + pools[1].take(self.batch_size - count)
-            batch[:] = self._rng.permutation(indices)
+            for slot in range(self.batch_size):
+                for pool in self._pools:
+                    pool.shuffle_at_start()
+                batch[slot] = self._pools[slot >= count].take()
+            batch[:] = self._rng.permutation(batch)
         return batches
 
 
 class _Pool:
-    """Indices in random order, shuffled again when they are used up."""
+    """Indices in random order, from which one after the other is taken, round and round."""
 
     def __init__(self, indices: np.ndarray, rng: np.random.RandomState):
-        self.indices, self.rng, self.waiting = indices, rng, []
+        self.indices, self.rng, self.place = indices, rng, 0
 
-    def take(self, count: int) -> list[int]:
-        taken = []
-        for _ in range(count):
-            if not self.waiting:
-                self.waiting = self.rng.permutation(self.indices).tolist()
-            taken.append(self.waiting.pop(0))
-        return taken
+    def shuffle_at_start(self) -> None:
+        """Another order while none has been taken of this one; called for every slot, as by the authors."""
+        if self.place == 0:
+            self.indices = self.rng.permutation(self.indices)
+
+    def take(self) -> int:
+        index = self.indices[self.place]
+        self.place = (self.place + 1) % len(self.indices)
+        return index
 
 
 def make_half_and_half_loader(
