@@ -1,5 +1,7 @@
 """Speed of the file lists of a data set of which few images have a mask."""
 
+import numpy as np
+
 from wsss_lib.data.partly_masked import all_but
 from wsss_lib.tests.bench import benchmark
 
@@ -11,6 +13,9 @@ def file_lists():
 
     def slow():
         """Each name is looked for in a list."""
-        return [name for name in names if name not in left_out]
+        return checksum([name for name in names if name not in left_out])
 
-    return slow, lambda: all_but(names, left_out)
+    def checksum(kept):
+        return np.array([len(kept), *(int(name[5:]) for name in kept[::100])])
+
+    return slow, lambda: checksum(all_but(names, left_out))
