@@ -81,13 +81,20 @@ def check_combination(network: nn.Module, method: str, depth: str) -> None:
 
 
 def explained(network: nn.Module, images: Tensor, depth: str) -> Explained:
-    """Logits of the images, with the activations at ``depth`` in their graph."""
-    layer = depths_of(network)[depth]
-    if layer is None:
-        images = images.detach().requires_grad_()
-        return Explained(network(images).logits, images)
-    with torch.enable_grad(), kept_outputs(layer) as outputs:
-        logits = network(images).logits
+    """Logits of the images, with the activations at ``depth`` in their graph.
+
+    Raises:
+        ValueError: the backbone has no such depth.
+    """
+    layers = depths_of(network)
+    if depth not in layers:
+        raise ValueError(f"this backbone has no depth {depth!r}; choose one of {', '.join(layers)}")
+    with torch.enable_grad():
+        if layers[depth] is None:
+            images = images.detach().requires_grad_()
+            return Explained(network(images).logits, images)
+        with kept_outputs(layers[depth]) as outputs:
+            logits = network(images).logits
     (activations,) = outputs
     return Explained(logits, activations)
 
