@@ -1,0 +1,43 @@
+"""A classifier and the weights of its unrolled decoder (arXiv 2407.03009): the same ones, or copies of their own."""
+
+from torch import Tensor, nn
+
+from wsss_lib.networks.base import Normalization
+from wsss_lib.networks.classifier import ClassifierOutput
+
+TIES = ("shared", "untied")
+
+
+class UnrolledClassifier(nn.Module):
+    """Classifier whose relevance maps are trained; see :mod:`wsss_lib.maps.relevance`.
+
+    Args:
+        classifier: returns :class:`ClassifierOutput`.
+        tie: "shared": the decoder has no weights of its own, whatever is loaded and wherever the network is moved;
+            "untied": it has a copy of every weight of a convolution or linear layer, equal at the beginning and trained
+            apart, which is what the authors' code does on a GPU.
+
+    Raises:
+        ValueError: there is no such tie.
+    """
+
+    def __init__(self, classifier: nn.Module, tie: str = "shared"):
+        super().__init__()
+        if tie not in TIES:
+            raise ValueError(f"tie {tie!r} is not known; choose one of {', '.join(TIES)}")
+        self.classifier = classifier
+        layers = dict(classifier.named_modules()) if tie == "untied" else {}
+        self.mirrored = [name for name, layer in layers.items() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        self.copies = nn.ParameterList([layers[name].weight.detach().clone() for name in self.mirrored])
+
+    @property
+    def normalization(self) -> Normalization:
+        """Input scaling that the classifier's weights expect."""
+        return self.classifier.normalization
+
+    def decoder_weights(self) -> dict[str, Tensor]:
+        """Weights of the decoder by the classifier's layer names; empty where they are the classifier's."""
+        return dict(zip(self.mirrored, self.copies, strict=True))
+
+    def forward(self, images: Tensor) -> ClassifierOutput:
+        return self.classifier(images)

@@ -1,0 +1,38 @@
+"""Tied weights stay tied, untied ones do not."""
+
+import pytest
+import torch
+
+from wsss_lib.networks.unrolled import UnrolledClassifier
+from wsss_lib.tests.maps.small import random_images, small_classifier
+
+
+def test_tied_weights_stay_tied_when_moved_and_loaded():
+    network = UnrolledClassifier(small_classifier()).float()
+    assert network.decoder_weights() == {} and len(list(network.parameters())) == len(
+        list(network.classifier.parameters())
+    )
+    network.load_state_dict(network.state_dict())
+    assert network.decoder_weights() == {}, "the decoder uses whatever the classifier has"
+
+
+def test_untied_weights_begin_equal_and_are_parameters_of_their_own():
+    network = UnrolledClassifier(small_classifier(), tie="untied")
+    layers = network.classifier
+    for name, copy in network.decoder_weights().items():
+        weight = layers.get_submodule(name).weight
+        assert torch.equal(copy, weight) and copy.data_ptr() != weight.data_ptr() and copy.requires_grad
+    state = {name: value + 1 for name, value in network.state_dict().items()}
+    network.load_state_dict(state)
+    assert torch.equal(network.decoder_weights()["head"], layers.head.weight), "both parts are stored and loaded"
+
+
+def test_forward_is_that_of_the_classifier():
+    network, images = UnrolledClassifier(small_classifier(), tie="untied"), random_images(9, 9)
+    assert torch.equal(network(images).logits, network.classifier(images).logits)
+    assert network.normalization is network.classifier.normalization
+
+
+def test_unknown_tie():
+    with pytest.raises(ValueError, match="shared, untied"):
+        UnrolledClassifier(small_classifier(), tie="loose")
