@@ -9,7 +9,7 @@ import numpy as np
 
 from wsss_lib.data.batch import Dataset, Sample
 from wsss_lib.data.reading import IMAGE_SUFFIXES, files_by_stem
-from wsss_lib.data.voc import VocDataset
+from wsss_lib.data.voc import ImageFolder, VocDataset, benchmark_root, named_folder, open_dataset
 
 BACKGROUND, IGNORE = 0, 255
 BOUNDARIES = ("ignore", "background")
@@ -112,3 +112,18 @@ class AllButSplit(VocDataset):
     def _read_split(self, lists: str, sbd: Path | str | None) -> tuple[list[str], set[str]]:
         listed, _ = super()._read_split(lists, sbd)
         return all_but(files_by_stem(self.root / "JPEGImages", IMAGE_SUFFIXES), listed), set()
+
+
+def open_images(name: Path | str, split: str, **options) -> VocDataset | ImageFolder:
+    """Images with their image labels, without masks.
+
+    Args:
+        name: as of :func:`wsss_lib.data.voc.open_dataset`.
+        split: a list of the data set, or ``-`` and a list: every image that this list does not name (``-val``).
+        options: as of :func:`wsss_lib.data.voc.open_dataset`.
+    """
+    options |= {"masks": "none"}
+    if not split.startswith("-"):
+        return open_dataset(name, split, **options)
+    root = benchmark_root(None) if name == "benchmark" else named_folder(name)
+    return AllButSplit(root, split[1:], **options)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from wsss_lib.data.partly_masked import AllButSplit, PartlyMasked, all_but, with_boundary
+from wsss_lib.data.partly_masked import AllButSplit, PartlyMasked, all_but, open_images, with_boundary
 from wsss_lib.data.voc import VocDataset
 from wsss_lib.tests.data.trees import write_voc
 
@@ -65,3 +65,11 @@ def test_what_does_not_fit_is_refused(root):
 def test_names_that_are_not_left_out():
     names = [f"{number:04}" for number in np.random.default_rng(0).permutation(300)]
     assert all_but(names, names[:40]) == sorted(name for name in names if name not in names[:40])
+
+
+def test_images_of_a_list_or_of_all_but_one(root):
+    assert open_images(root, "train").ids == ["b", "d", "f"]
+    assert open_images(root, "-val", max_images=3).ids == ["b", "d", "e"]
+    assert not open_images(root, "-val").has_masks
+    with pytest.raises(ValueError, match="unknown split 'nothing'"):
+        open_images(root, "-nothing")
