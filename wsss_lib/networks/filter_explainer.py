@@ -1,7 +1,8 @@
 """LaViSE: from the features of one layer to the space of word vectors (Yang, Kim and Joo, CVPR 2022)."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from wsss_lib.networks.alexnet import AlexNet
 from wsss_lib.networks.backbones import BACKBONES, build_backbone, fetch_torchvision
 from wsss_lib.networks.base import Backbone, Freezable
 from wsss_lib.networks.checkpoints import TORCH_ENDINGS, load_weights, shortened
+from wsss_lib.networks.classifier import Classifier
 
 TARGETS = ("alexnet", *BACKBONES)
 POSITIONS = (6, 6)  # grid that AlexNet pools to before its linear layers
@@ -130,6 +132,12 @@ class FilterExplainer(Freezable):
             return features.mean((2, 3))
         return F.adaptive_avg_pool2d(features, POSITIONS).flatten(1)
 
+    def pool_masked(self, features: Tensor, masks: Tensor, image_of_mask: Tensor) -> Tensor:
+        """One vector per mask, [n, D]; arguments as of :func:`masked_pooling`."""
+        if self.pooling == "average":
+            return masked_pooling(features, masks, image_of_mask)
+        return self.pool(features[image_of_mask] * masks[:, None])
+
     def forward(self, features: Tensor) -> Tensor:
         """Word vectors, [B, E], of (masked) features [B, C, h, w] or of pooled ones [B, D]."""
         return self.head(self.pool(features) if features.ndim == 4 else features)
@@ -155,8 +163,36 @@ def masked_pooling(features: Tensor, masks: Tensor, image_of_mask: Tensor) -> Te
     return result
 
 
-def build_target(name: str, weights: str | Path | None = None, *, output_stride: int = 32) -> Backbone:
-    """Network to explain by its name: AlexNet or any backbone of the project, with its weights.
+def build_explainer(
+    network: str,
+    layer: str,
+    dimension: int,
+    *,
+    options: Mapping[str, Any],
+    num_classes: int = 0,
+    weights: str | Path | None = None,
+    **head: Any,
+) -> FilterExplainer:
+    """Explainer of a network given by its name and options, as a run writes them down for the next one.
+
+    Args:
+        network: see :func:`build_target`.
+        layer, dimension, head: see :class:`FilterExplainer`; of a classifier the layers begin with ``backbone.``.
+        options: of :func:`wsss_lib.networks.backbones.build_backbone`.
+        num_classes: of a classifier on the backbone; 0 explains the backbone itself.
+        weights: of the backbone.
+    """
+    target: nn.Module = build_target(network, weights, **options)
+    normalization = target.normalization
+    if num_classes:
+        target = Classifier(target, num_classes)
+    explainer = FilterExplainer(target.eval(), layer, dimension, **head)
+    explainer.normalization = normalization
+    return explainer
+
+
+def build_target(name: str, weights: str | Path | None = None, *, output_stride: int = 32, **options: Any) -> Backbone:
+    """Network to explain by its name: AlexNet or any backbone of the project, with its weights and further options.
 
     Raises:
         ValueError: no network of that name, or weights that do not fit.
@@ -164,7 +200,7 @@ def build_target(name: str, weights: str | Path | None = None, *, output_stride:
     if name not in TARGETS:
         raise ValueError(f"no network {name!r}; choose one of {', '.join(TARGETS)}")
     if name != "alexnet":
-        return build_backbone(name, output_stride=output_stride, weights=weights)
+        return build_backbone(name, output_stride=output_stride, weights=weights, **options)
     network = AlexNet()
     if weights:
         is_file = Path(weights).suffix in TORCH_ENDINGS or Path(weights).exists()

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -50,6 +51,28 @@ def top_k_accuracy(cosines: Tensor, targets: Tensor, ks: Sequence[int]) -> list[
     most = min(max(ks), cosines.shape[1])
     hits = targets.gather(1, cosines.topk(most, dim=1).indices).cumsum(1) > 0
     return [100 * hits[:, min(k, most) - 1].double().mean().item() for k in ks]
+
+
+def recall_by_word(nearest: Sequence[Sequence[str]], truth: Sequence[Iterable[str]], ks: Sequence[int]) -> pd.DataFrame:
+    """For every word, the share of its regions where it is among the k nearest words, percent.
+
+    Args:
+        nearest: of each region, nearest first.
+        truth: words of each region.
+        ks: numbers of nearest words.
+
+    Returns:
+        One row a word, one column a k.
+
+    >>> recall_by_word([["cat", "dog"], ["dog", "cat"]], [["dog"], ["dog"]], [1, 2]).loc["dog"].tolist()
+    [50.0, 100.0]
+    """
+    found = [
+        (word, *(100.0 * (word in of_region[:k]) for k in ks))
+        for of_region, words in zip(nearest, truth, strict=True)
+        for word in words
+    ]
+    return pd.DataFrame(found, columns=["word", *ks]).groupby("word").mean()
 
 
 def region_ious(region: Tensor, masks: Tensor) -> Tensor:

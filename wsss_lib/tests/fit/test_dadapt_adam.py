@@ -13,12 +13,14 @@ def test_it_finds_its_learning_rate():
         goal = scale * torch.tensor([1.0, -2.0])
         parameter = torch.zeros(2, requires_grad=True)
         optimizer = DAdaptAdam([parameter])
-        for _ in range(800):
+        visited = []
+        for _ in range(600):
             optimizer.zero_grad()
             (parameter - goal).abs().sum().backward()
             optimizer.step()
+            visited.append(parameter.detach().clone())
         assert optimizer.param_groups[0]["estimate"] > 1e-4 * scale
-        assert (parameter - goal).abs().max() < scale
+        assert (torch.stack(visited[-300:]).mean(0) - goal).abs().max() < 0.5 * scale
 
 
 def test_the_estimate_only_grows_and_no_faster_than_allowed():

@@ -1,0 +1,46 @@
+"""Embeddings of filters: what an explainer makes of an image as one filter sees it."""
+
+import torch
+from torch import Tensor
+
+from wsss_lib.maps.filter_attention import attended_features, masked_images
+from wsss_lib.networks.filter_explainer import FilterExplainer
+
+
+@torch.no_grad()
+def filter_embeddings(
+    explainer: FilterExplainer,
+    images: Tensor,
+    features: Tensor,
+    pairs: Tensor,
+    thresholds: Tensor,
+    *,
+    method: str = "attention",
+    form: str = "official",
+    batch_size: int = 64,
+) -> Tensor:
+    """Word vector of every pair of a filter and an image.
+
+    Args:
+        explainer: in evaluation mode.
+        images: normalized, [M, 3, H, W]; read by the method ``image`` only.
+        features: of the layer, [M, C, h, w].
+        pairs: filter and image, int64 [P, 2].
+        thresholds: of all filters, [C].
+        method, form: see :func:`wsss_lib.maps.filter_attention.attended_features`; ``image`` masks the image and runs
+            the network again.
+        batch_size: pairs at once.
+
+    Returns:
+        [P, E].
+    """
+    found = [features.new_zeros(0, explainer.head[-1].out_features)]
+    for filters, places in (part.T for part in pairs.split(batch_size)):
+        of_image, limits = features[places], thresholds[filters]
+        if method == "image":
+            maps = of_image[torch.arange(len(places)), filters]
+            seen = explainer.features(masked_images(images[places], maps, limits))
+        else:
+            seen = attended_features(of_image, filters, limits, method=method, form=form)
+        found.append(explainer(seen))
+    return torch.cat(found)

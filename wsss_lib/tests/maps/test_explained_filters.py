@@ -1,0 +1,39 @@
+"""Embeddings of filters: pair by pair, whatever the batches; no pair at all."""
+
+import pytest
+import torch
+
+from wsss_lib.maps.explained_filters import filter_embeddings
+from wsss_lib.maps.filter_attention import attended_features, masked_images
+from wsss_lib.networks.filter_explainer import build_explainer
+
+
+@pytest.fixture(scope="module")
+def explainer():
+    options = {"output_stride": 8, "width": 0.25, "stages": 2}
+    return build_explainer("resnet18", "backbone.layer2", 5, options=options, num_classes=3, side=32).eval()
+
+
+@pytest.mark.parametrize("method", ["original", "image", "activation", "attention"])
+@torch.no_grad()
+def test_each_pair_by_itself(explainer, method):
+    images = torch.randn(3, 3, 32, 32)
+    features = explainer.features(images)
+    pairs, thresholds = torch.tensor([[0, 2], [7, 1], [7, 0]]), torch.full((features.shape[1],), 0.1)
+    found = filter_embeddings(explainer, images, features, pairs, thresholds, method=method, batch_size=2)
+    for one, (unit, place) in zip(found, pairs.tolist(), strict=True):
+        of_image, limit = features[place : place + 1], thresholds[:1]
+        if method == "image":
+            seen = explainer.features(masked_images(images[place : place + 1], of_image[:, unit], limit))
+        else:
+            seen = attended_features(of_image, torch.tensor([unit]), limit, method=method)
+        assert torch.allclose(one, explainer(seen)[0], atol=1e-5)
+    assert found.std(0).min() > 0 or method == "original"
+    assert explainer.normalization == explainer.target.backbone.normalization
+
+
+def test_no_pair_gives_no_embedding(explainer):
+    nothing = filter_embeddings(
+        explainer, torch.zeros(0), torch.zeros(1, 32, 4, 4), torch.zeros(0, 2).long(), torch.zeros(32)
+    )
+    assert nothing.shape == (0, 5)
