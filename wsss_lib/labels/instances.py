@@ -109,7 +109,7 @@ def detect_instances(scores: Tensor, background_score: float, smallest: float) -
         Areas class by class, then cluster by cluster.
     """
     flat = scores.flatten(0, 1)
-    winners = F.pad(flat, (0, 0, 0, 0, 1, 0), value=background_score).argmax(0)
+    winners = F.pad(flat, (0, 0, 0, 0, 1, 0), value=background_score).max(0).indices
     rows = torch.arange(len(flat), device=scores.device)
     masks = winners == rows[:, None, None] + 1
     return connected_instances(flat, masks, rows // max(1, scores.shape[1]), smallest)

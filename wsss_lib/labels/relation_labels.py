@@ -22,7 +22,7 @@ def place_labels(maps: Tensor, background_scores: list[float]) -> Tensor:
     >>> place_labels(torch.tensor([[[0.2]], [[0.3]]]), [0.1, 0.4]).flatten()
     tensor([2, 0])
     """
-    return torch.stack([F.pad(maps, (0, 0, 0, 0, 1, 0), value=score).argmax(0) for score in background_scores])
+    return torch.stack([F.pad(maps, (0, 0, 0, 0, 1, 0), value=score).max(0).indices for score in background_scores])
 
 
 def crf_label_maps(

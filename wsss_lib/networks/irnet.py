@@ -178,3 +178,12 @@ def irnet_from_authors(name: str) -> str | None:
     if name.startswith("resnet50."):
         return f"backbone.{name.removeprefix('resnet50.')}"
     return None if name.startswith(ALIASES) else name
+
+
+def irnet_from_classifier(name: str) -> str | None:
+    """Name in our IRNet of an entry of one of our classifiers: its backbone alone, None for its head.
+
+    >>> irnet_from_classifier("backbone.layer1.0.conv1.weight"), irnet_from_classifier("head.weight")
+    ('backbone.layer1.0.conv1.weight', None)
+    """
+    return name if name.startswith("backbone.") else None
