@@ -102,19 +102,17 @@ def mix_classes(
     new_labels, new_confident = (labels, confident) if online is None else online
     source = labels if online is None else source_labels(*online)
     mixed, classes = choices.mixed.to(images.device), choices.classes.to(images.device)
-    inside = chosen_pixels(source[pasted], classes)  # bool [B, H, W]
+    inside = chosen_pixels(source[pasted], classes) & mixed[:, None, None]
 
-    def blend(given: Tensor, new: Tensor) -> Tensor:
-        shape = (-1, *(1,) * (new.ndim - 3), *inside.shape[1:])
-        both = torch.where(inside.view(shape), new[pasted], new[base])
-        return torch.where(mixed.view(-1, *(1,) * (new.ndim - 1)), both, given[base])
+    def paste(given: Tensor, new: Tensor) -> Tensor:
+        below = new[base] if new is given else torch.where(mixed[:, None, None], new[base], given[base])
+        return torch.where(inside, new[pasted], below).long()
 
-    outline = boundary(inside, size) if online is not None else torch.zeros_like(inside)
     return Mixed(
-        images=blend(images, images),
-        labels=blend(labels.long(), new_labels.long()),
-        confident=blend(confident.long(), new_confident.long()),
-        boundary=(outline & mixed[:, None, None]).long(),
+        images=torch.where(inside[:, None], images[pasted], images[base]),
+        labels=paste(labels, new_labels),
+        confident=paste(confident, new_confident),
+        boundary=(torch.zeros_like(inside) if online is None else boundary(inside, size)).long(),
     )
 
 
@@ -141,6 +139,17 @@ def boundary(inside: Tensor, size: int = 1) -> Tensor:
     """
     if size < 1:
         raise ValueError(f"a boundary of {size} px has no pixels; take 1 or more")
-    values = inside.float()[:, None]
-    dilated, eroded = (F.max_pool2d(sign * values, 2 * size + 1, 1, size) * sign for sign in (1, -1))
-    return (dilated != eroded)[:, 0]
+    return dilate(inside, size) & dilate(~inside, size)
+
+
+def dilate(inside: Tensor, size: int) -> Tensor:
+    """Whether any pixel of the square neighbourhood is inside, bool [B, H, W]; rows first, then columns."""
+    for axis in (1, 2):
+        grown = inside.clone()
+        length = inside.shape[axis]
+        for shift in range(1, min(size, length - 1) + 1):
+            near, far = inside.narrow(axis, 0, length - shift), inside.narrow(axis, shift, length - shift)
+            grown.narrow(axis, shift, length - shift).logical_or_(near)
+            grown.narrow(axis, 0, length - shift).logical_or_(far)
+        inside = grown
+    return inside

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from torch import nn
 
+from wsss_lib.networks.backbones import read_weights
 from wsss_lib.networks.base import dilate_strides, initialize, scaled
-from wsss_lib.networks.checkpoints import load_weights, read_state_dict, rename_entries
+from wsss_lib.networks.checkpoints import load_weights, rename_entries
 from wsss_lib.networks.resnet import DEPTHS, ResNet
 
 KINDS = ("b", "d")
@@ -89,7 +90,8 @@ def build_dilated_resnet(
     Args:
         name: one of ``DILATED_RESNETS``.
         output_stride, width, stages, multi_grid: see :class:`DilatedResNet`.
-        weights: a file with the names of torchvision, mmcv or BECO (its classifier is left aside); "" random.
+        weights: a file with the names of torchvision, mmcv or BECO (its classifier is left aside), or, for kind B, the
+            name of a torchvision weight set, which is then downloaded; "" for random weights.
 
     Raises:
         ValueError: no such network, or the file does not fit.
@@ -99,8 +101,8 @@ def build_dilated_resnet(
     depth, _, kind = name.rpartition("_")
     network = DilatedResNet(depth, kind, output_stride=output_stride, width=width, stages=stages, multi_grid=multi_grid)
     if weights:
-        stored, _ = rename_entries(read_state_dict(weights), dilated_resnet_from_authors, str(weights))
-        load_weights(network, stored)
+        stored, _ = read_weights(depth, weights)
+        load_weights(network, rename_entries(stored, dilated_resnet_from_authors, str(weights))[0])
     return network
 
 

@@ -60,6 +60,25 @@ ORIGINAL_OPTIONS = {
         "compute_vit_features cam_eval_thres features_dir data_train_in data_val_in data_train_out data_val_out "
         "low_alpha high_alpha out_la_crf out_ha_crf img_dir"
     ),
+    "NUST-Machine-Intelligence-Laboratory/KTSE/segmentation": (
+        "amp dist determ gpu_id run_id logging_path_base logging_tag seed ckpt test config ignore_bg mix_aug "
+        "mix_prob bdry_size bdry_whb bdry_whi bdry_wlb bdry_wli warm_up highres_t save_logits test_msc "
+        "logits_dir n-jobs crf mode"
+    ),
+    "ErikBuis/FACT2023": (
+        "batch-size cat-frac dir-data dir-save epochs layer-classifier layer-target margin model name num- "
+        "workers path-model random refer save-every seed train-frac wandb word-embedding-dim method num- "
+        "heatmaps num-tokens p s threshold-iou u weigh-s-by-relevance"
+    ),
+    "YuYang0901/LaViSE": (
+        "batch-size num-workers word-embedding-dim save-dir save-every epochs random layer model refer "
+        "pretrain name anno-rate margin f method num-output model-path thresh-path max-path s p"
+    ),
+    "NUST-Machine-Intelligence-Laboratory/KTSE, stage 1": (
+        "name model train_list val_list batch_size resize crop TH T W RCAM_T lr wt_dec max_epochs seed vis "
+        "dict crf alphas print_freq M CRF cj num_workers gpu out_num load_epo infer_list task dict_dir list "
+        "gt_dir"
+    ),
 }
 
 
