@@ -79,6 +79,11 @@ ORIGINAL_OPTIONS = {
         "dict crf alphas print_freq M CRF cj num_workers gpu out_num load_epo infer_list task dict_dir list "
         "gt_dir"
     ),
+    "NUST-Machine-Intelligence-Laboratory/KTSE, stage 2": (
+        "conf_fg_thres conf_bg_thres irn_crop_size irn_batch_size irn_num_epoches irn_learning_rate "
+        "irn_weight_decay beta exp_times sem_seg_bg_thres ins_seg_bg_thres cam_eval_thres cam_scales "
+        "cam_weights_name make_cam_pass eval_cam_pass cam_to_ir_label_pass train_irn_pass make_sem_seg_pass"
+    ),
 }
 
 
