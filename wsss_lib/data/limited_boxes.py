@@ -1,11 +1,28 @@
 """Cheaper boxes: for a share of the images only, and coarser than the objects (Rao et al., ICCV 2023, section 5.4)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from wsss_lib.data.box_masks import Form, check_form
 from wsss_lib.data.boxes import Box
+
+
+class BoxBudget(NamedTuple):
+    """What annotators were paid for: boxes on a share of the images, grown by a share of their sides."""
+
+    share: float
+    dilation: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """For scores and files.
+
+        >>> BoxBudget(0.01).name, BoxBudget(1.0, 0.5).name
+        ('1', '100_dilated_50')
+        """
+        return f"{100 * self.share:g}" + (f"_dilated_{100 * self.dilation:g}" if self.dilation else "")
 
 
 def annotated_indices(num_images: int, share: float, seed: int) -> np.ndarray:
