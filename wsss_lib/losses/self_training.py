@@ -96,6 +96,19 @@ def single_image_terms(
     return {"segmentation": segmentation_weight * loss, "inter_class": inter_class_weight * inter_class}
 
 
+def pair_terms(
+    segmentation_logits: Tensor,
+    label_maps: Tensor,
+    *,
+    segmentation_weight: float = 1.0,
+    foreground_weight: float = 0.0125,
+) -> dict[str, Tensor]:
+    """Cross-entropy of concatenated pairs, with the foreground of all of them; arguments as above."""
+    logits = rectified_logits(segmentation_logits, label_maps.shape[1:])
+    loss = self_training_loss(logits, label_maps, foreground_weight=foreground_weight)
+    return {"pair_segmentation": segmentation_weight * loss}
+
+
 def _cross_entropy_of(logits: Tensor, label_maps: Tensor, counted: Tensor) -> Tensor:
     """Mean over the pixels counted, bool [B, H, W]; 0 if there is none."""
     labels = torch.where(counted, label_maps, IGNORE)

@@ -13,6 +13,7 @@ from wsss_lib.losses.self_training import (
     background_cross_entropy,
     foreground_cross_entropy,
     inter_class_loss,
+    pair_terms,
     rectified_logits,
     self_training_loss,
     single_image_terms,
@@ -169,9 +170,8 @@ def training_step(golden, case, given):
     terms["seg"] = sum(single_image_terms(given["camseg_anchor"], label_maps, foreground, labels).values())
     targets = concatenate_pairs(maps, second_maps, num_pairs)
     terms["kt"] = knowledge_transfer_loss(targets, given["camseg_mix"][:, 1:], pair.class_labels, margin=margin)
-    pair_logits = rectified_logits(given["camseg_mix"], pair.images.shape[2:])
     pair_labels = concatenate_pairs(label_maps, second_label_maps, num_pairs)
-    terms["seg_two"] = self_training_loss(pair_logits, pair_labels)
+    terms["seg_two"] = pair_terms(given["camseg_mix"], pair_labels)["pair_segmentation"]
     return terms, made
 
 

@@ -7,6 +7,7 @@ from wsss_lib.losses.self_training import (
     background_cross_entropy,
     foreground_cross_entropy,
     inter_class_loss,
+    pair_terms,
     rectified_logits,
     self_training_loss,
     single_image_terms,
@@ -108,6 +109,9 @@ def test_terms_of_single_images():
     torch.testing.assert_close(terms["segmentation"], expected)
     torch.testing.assert_close(terms["inter_class"], 3 * inter_class_loss(logits, foreground, class_labels))
     assert terms["inter_class"] < 0 < terms["segmentation"]
+    of_pairs = pair_terms(segmentation_logits, label_maps, segmentation_weight=2.0, foreground_weight=0.5)
+    expected = 2 * self_training_loss(logits, label_maps, foreground_weight=0.5)
+    torch.testing.assert_close(of_pairs["pair_segmentation"], expected)
 
 
 def test_negative_logits_get_no_gradient():
