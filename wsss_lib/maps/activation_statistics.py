@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+WAITING = 30_000  # values of a filter that are gathered before the highest are picked
+
 
 class TopImages:
     """The p images with the highest maximum of every filter; the earlier image wins a tie.
@@ -62,19 +64,21 @@ class ActivationQuantile:
         self.place = (num_values - 1) * (quantile if self.sign == 1 else 1 - quantile)
         self._kept = torch.empty(num_filters, 0)
         self._size = num_values - math.floor(self.place)
+        self._waiting: list[Tensor] = []
 
     def update(self, maps: Tensor) -> None:
         """Take the maps of the filters for the next images, [B, U, h, w]."""
-        values = self.sign * maps.transpose(0, 1).flatten(1).float().cpu()
+        values = maps.transpose(0, 1).flatten(1).float().cpu()
         self.seen += values.shape[1]
-        if self._kept.shape[1] == self._size:  # most filters have few new values above what is kept
-            above = values > self._kept.amin(1, keepdim=True)
-            most = int(above.sum(1).max())
-            if not most:
-                return
-            values = values.topk(most, dim=1, sorted=False).values if most < values.shape[1] // 8 else values
-        joined = torch.cat([self._kept, values], 1)
+        self._waiting.append(values if self.sign == 1 else -values)
+        if sum(part.shape[1] for part in self._waiting) >= max(WAITING, 4 * self._size):
+            self._keep_highest()
+
+    def _keep_highest(self) -> None:
+        """Merge what waits into what is kept; a merge costs as much for few new values as for many."""
+        joined = torch.cat([self._kept, *self._waiting], 1)
         self._kept = joined.topk(min(self._size, joined.shape[1]), dim=1, sorted=False).values
+        self._waiting = []
 
     def value(self) -> Tensor:
         """The quantile of every filter, [U].
@@ -84,6 +88,7 @@ class ActivationQuantile:
         """
         if self.seen != self.num_values:
             raise ValueError(f"{self.seen} values of each filter came, {self.num_values} were announced")
+        self._keep_highest()
         lowest = self._kept.topk(min(2, self._size), dim=1, largest=False).values
         step = self.place - math.floor(self.place)
         return self.sign * torch.lerp(lowest[:, 0], lowest[:, -1], step)
