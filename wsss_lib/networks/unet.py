@@ -299,9 +299,9 @@ def load_classifier(network: UNet, source: str | Path | Mapping[str, Tensor]) ->
     """Start from a classifier: its backbone becomes the encoder, its head the classification head where they agree.
 
     Args:
-        source: weights of :class:`wsss_lib.networks.classifier.Classifier` with K + 1 classes, of torchvision, or of
-            the authors' pretraining (prefixes ``encoder.`` and ``encoder.backbone.``; their tied decoder is left
-            aside).
+        source: weights of our classifiers with K + 1 classes (:mod:`wsss_lib.networks.classifier`, ``vgg_classifier``),
+            of torchvision, or of the authors' pretraining (prefixes ``encoder.`` and ``encoder.backbone.``; their tied
+            decoder is left aside).
 
     Raises:
         ValueError: the encoder or the number of classes does not fit; the network is unchanged.
@@ -314,7 +314,8 @@ def load_classifier(network: UNet, source: str | Path | Mapping[str, Tensor]) ->
         name = without_wrappers(name)
         if not name.startswith(("head.", "fc.", "classifier.")):
             return f"encoder.{name}"
-        name = f"classification_head.{name.replace('head.', 'fc.')}"
+        name = name.removeprefix("head.") if name.startswith("head.classifier.") else name.replace("head.", "fc.")
+        name = f"classification_head.{name}"
         return name if name in own else None
 
     new = ["decoder.*", "segmentation_head.*", "classification_head.*"]

@@ -9,6 +9,7 @@ from wsss_lib.networks.backbones import build_backbone
 from wsss_lib.networks.classifier import Classifier
 from wsss_lib.networks.resnet import BasicBlock, Bottleneck
 from wsss_lib.networks.unet import POSITIVE, InverseBlock, UNet, build_unet, load_classifier, unet_from_authors
+from wsss_lib.networks.vgg_classifier import VGGClassifier
 
 SMALL = {"resnet18": {"width": 1 / 8}, "resnet50": {"width": 1 / 16}, "vgg16": {"width": 1 / 32}}
 SMALL |= {"vgg16_bn": {"width": 1 / 32}, "mobilenet_v2": {"width": 0.1}}
@@ -99,6 +100,15 @@ def test_a_classifier_becomes_encoder_and_head(classification):
     if classification:
         torch.testing.assert_close(network(images).logits, classifier(images).logits)
     assert ("head.weight" in loaded.unused) != classification
+
+
+@torch.no_grad()
+def test_a_vgg_classifier_becomes_encoder_and_head():
+    classifier = VGGClassifier(build_backbone("vgg16", output_stride=32, width=1 / 32), 4).eval()
+    network = build_unet("vgg16", 4, width=1 / 32, classification=True).eval()
+    load_classifier(network, classifier.state_dict())
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(network(images).logits, classifier(images).logits)
 
 
 @pytest.mark.parametrize("prefix", ["encoder.", "encoder.backbone."])
