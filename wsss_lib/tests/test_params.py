@@ -60,6 +60,11 @@ ORIGINAL_OPTIONS = {
         "compute_vit_features cam_eval_thres features_dir data_train_in data_val_in data_train_out data_val_out "
         "low_alpha high_alpha out_la_crf out_ha_crf img_dir"
     ),
+    "sukrutrao/Model-Guidance": (
+        "model_backbone model_path dataset data_path save_path log_path total_epochs learning_rate seed "
+        "train_batch_size eval_batch_size localization_loss_lambda layer localization_loss_fn attribution_method "
+        "optimize_explanations min_fscore pareto annotated_fraction evaluation_frequency box_dilation_percentage"
+    ),
     "NUST-Machine-Intelligence-Laboratory/KTSE/segmentation": (
         "amp dist determ gpu_id run_id logging_path_base logging_tag seed ckpt test config ignore_bg mix_aug "
         "mix_prob bdry_size bdry_whb bdry_whi bdry_wlb bdry_wli warm_up highres_t save_logits test_msc "
@@ -83,6 +88,12 @@ ORIGINAL_OPTIONS = {
         "conf_fg_thres conf_bg_thres irn_crop_size irn_batch_size irn_num_epoches irn_learning_rate "
         "irn_weight_decay beta exp_times sem_seg_bg_thres ins_seg_bg_thres cam_eval_thres cam_scales "
         "cam_weights_name make_cam_pass eval_cam_pass cam_to_ir_label_pass train_irn_pass make_sem_seg_pass"
+    ),
+    "Kainmueller-Lab/TW-autoencoder": (
+        "dataset data_path num_classes seed crop_size semisup_dataset num_labels uniform_masks model encoder "
+        "no_cuda xai epsilon alpha pretrain_weight_name pre_batch_size pre_epochs batch_size epochs "
+        "results_path wandb log_imgs save_folder iterative_gradients add_classification loss_impact_seg "
+        "loss_impact_bottleneck lr"
     ),
 }
 
