@@ -71,9 +71,9 @@ ORIGINAL_OPTIONS = {
         "logits_dir n-jobs crf mode"
     ),
     "ErikBuis/FACT2023": (
-        "batch-size cat-frac dir-data dir-save epochs layer-classifier layer-target margin model name num- "
-        "workers path-model random refer save-every seed train-frac wandb word-embedding-dim method num- "
-        "heatmaps num-tokens p s threshold-iou u weigh-s-by-relevance"
+        "batch-size cat-frac dir-data dir-save epochs layer-classifier layer-target margin model name "
+        "num-workers path-model random refer save-every seed train-frac wandb word-embedding-dim method "
+        "num-heatmaps num-tokens p s threshold-iou u weigh-s-by-relevance"
     ),
     "YuYang0901/LaViSE": (
         "batch-size num-workers word-embedding-dim save-dir save-every epochs random layer model refer "
