@@ -1,0 +1,172 @@
+"""Relevance as input times gradient: the plain gradient, what trains what, memory of one class, odd sizes."""
+
+import pytest
+import torch
+from torch import nn
+
+from wsss_lib.maps.relevance import input_times_gradient, iterative_relevance_maps, relevance_layers, relevance_maps
+from wsss_lib.networks.backbones import build_backbone
+from wsss_lib.networks.classifier import Classifier
+from wsss_lib.networks.unrolled import UnrolledClassifier
+from wsss_lib.tests.maps.small import random_images, small_classifier
+
+ENCODERS = ["resnet18", "resnet34", "resnet50", "resnet101", "vgg16", "vgg16_bn"]
+
+
+def plain(network, images):
+    """Input times gradient, one image and class after the other."""
+    maps = []
+    for image in images:
+        image = image[None].clone().requires_grad_()
+        logits = network(image).logits[0]
+        gradients = [torch.autograd.grad(logit, image, retain_graph=True)[0] for logit in logits]
+        maps.append(torch.stack([(image * gradient)[0].sum(0) for gradient in gradients]).detach())
+    return torch.stack(maps)
+
+
+def seg_loss(maps, seed=1):
+    weights = torch.randn(maps.shape, generator=torch.Generator().manual_seed(seed)).double()
+    return (maps * weights).sum() + (maps**2).sum()
+
+
+@pytest.mark.parametrize(("name", "at_once"), [(name, 2) for name in ENCODERS] + [("resnet18", 1), ("vgg16_bn", 3)])
+def test_is_input_times_gradient(name, at_once):
+    network, images = small_classifier(name), random_images(*((33, 39) if name.startswith("vgg") else (17, 22)))
+    with torch.no_grad():
+        ours = relevance_maps(input_times_gradient(network, images), 3, at_once)
+    torch.testing.assert_close(ours, plain(network, images), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5), (16, 31)])
+def test_small_and_odd_sizes_of_resnets(size):
+    network, images = small_classifier(), random_images(*size)
+    with torch.no_grad():
+        for unpool in ("sum", "last"):
+            maps = relevance_maps(input_times_gradient(network, images, unpool=unpool), 3)
+            assert maps.shape == (2, 3, *size) and maps.isfinite().all()
+
+
+def test_vgg_refuses_images_that_vanish():
+    with pytest.raises(ValueError, match="32 px or more"):
+        input_times_gradient(small_classifier("vgg16"), random_images(31, 64))
+
+
+def test_last_window_loses_relevance():
+    network, images = small_classifier(bias=False), random_images(32, 32)
+    with torch.no_grad():
+        exact = relevance_maps(input_times_gradient(network, images), 3)
+        last = relevance_maps(input_times_gradient(network, images, unpool="last"), 3)
+        batched = relevance_maps(input_times_gradient(network, images, unpool="last"), 3, 3)
+    torch.testing.assert_close(batched, last)
+    assert (exact - last).abs().max() > 0.05 * exact.abs().max()
+
+
+def test_homogeneous_network_conserves():
+    network, images = small_classifier("vgg16"), random_images(32, 32)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):
+            parameter.data.zero_()
+    with torch.no_grad():
+        maps = relevance_maps(input_times_gradient(network, images), 3)
+        torch.testing.assert_close(maps.sum((2, 3)), network(images).logits)
+
+
+def double_backward(network, images, parameters):
+    """Gradient of the loss through the plain gradient of the logits."""
+    images = images.clone().requires_grad_()
+    logits = network(images).logits
+    gradients = [torch.autograd.grad(z.sum(), images, create_graph=True)[0] for z in logits.unbind(1)]
+    maps = torch.stack([(images * gradient).sum(1) for gradient in gradients], 1)
+    return torch.autograd.grad(seg_loss(maps), parameters, allow_unused=True)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16_bn"])
+@pytest.mark.parametrize("iterative", [False, True])
+def test_gradient_is_the_double_backward(name, iterative):
+    network, images = small_classifier(name), random_images(33, 33)
+    parameters = list(network.parameters())
+    maps_of = input_times_gradient(network, images)
+    maps = iterative_relevance_maps(maps_of, 3, parameters) if iterative else relevance_maps(maps_of, 3)
+    ours = torch.autograd.grad(seg_loss(maps), parameters, allow_unused=True)
+    for got, wanted in zip(ours, double_backward(network, images, parameters), strict=True):
+        if got is None:
+            assert wanted is None or not wanted.any()
+        else:
+            torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-10)
+    assert sum(got is not None and bool(got.any()) for got in ours) > 10
+
+
+@pytest.mark.parametrize("unpool", ["sum", "last"])
+def test_iterative_and_joint_gradients_agree_in_training_mode(unpool):
+    network, images = UnrolledClassifier(small_classifier(), tie="untied").train(), random_images(24, 24)
+    parameters, found = list(network.parameters()), []
+    for iterative in (False, True):
+        maps_of = input_times_gradient(
+            network.classifier, images, unpool=unpool, decoder_weights=network.decoder_weights()
+        )
+        maps = iterative_relevance_maps(maps_of, 3, parameters) if iterative else relevance_maps(maps_of, 3)
+        network.zero_grad()
+        seg_loss(maps).backward()
+        found.append([parameter.grad for parameter in network.copies])
+        assert all(p.grad is None or not p.grad.any() for p in network.classifier.parameters()), "encoder_gradient none"
+    for joint, one_by_one in zip(*found, strict=True):
+        torch.testing.assert_close(joint, one_by_one, rtol=1e-10, atol=1e-12)
+
+
+def test_untied_decoder_starts_as_the_tied_one_and_departs():
+    network, images = UnrolledClassifier(small_classifier(), tie="untied"), random_images(16, 16)
+    options = {"unpool": "sum", "decoder_weights": network.decoder_weights()}
+    with torch.no_grad():
+        tied = relevance_maps(input_times_gradient(network.classifier, images), 3)
+        torch.testing.assert_close(relevance_maps(input_times_gradient(network.classifier, images, **options), 3), tied)
+        network.copies[0].mul_(2)
+        doubled = relevance_maps(input_times_gradient(network.classifier, images, **options), 3)
+    torch.testing.assert_close(doubled, 2 * tied)
+
+
+def test_batch_statistics_are_constants_and_updated_by_the_network_alone():
+    network, images = small_classifier().train(), random_images(16, 16)
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    with torch.no_grad():
+        in_training = relevance_maps(input_times_gradient(network, images), 3)
+    for name, value in network.named_buffers():
+        assert torch.equal(value, before[name])
+    with torch.no_grad():
+        for norm in network.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = 1.0
+        correction = {}
+        for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+            norm.register_forward_hook(
+                lambda m, inputs, _: correction.update({m: inputs[0].numel() // inputs[0].shape[1]})
+            )
+        network(images)
+        for norm, count in correction.items():
+            norm.running_var.mul_((count - 1) / count)  # the running variance is unbiased
+            norm._forward_hooks.clear()
+        network.eval()
+        torch.testing.assert_close(relevance_maps(input_times_gradient(network, images), 3), in_training)
+
+
+def test_layers_are_as_before_afterwards():
+    network = small_classifier()
+    copies = UnrolledClassifier(network, tie="untied").decoder_weights()
+    with pytest.raises(KeyError), relevance_layers(network, "last", copies):
+        assert any("forward" in vars(layer) for layer in network.modules())
+        raise KeyError
+    assert not any("forward" in vars(layer) for layer in network.modules())
+
+
+def test_a_network_without_unrolled_decoder_has_relevance_too():
+    network = Classifier(build_backbone("mobilenet_v2", output_stride=16, width=0.25), 2).eval()
+    with torch.no_grad():
+        maps = relevance_maps(input_times_gradient(network, random_images(33, 40).float()), 2, at_once=2)
+    assert maps.shape == (2, 2, 33, 40) and maps.any()
+
+
+def test_bad_arguments():
+    network, images = small_classifier(), random_images(8, 8)
+    with pytest.raises(ValueError, match="choose sum"):
+        input_times_gradient(network, images, unpool="first")
+    with pytest.raises(ValueError, match="every convolution and linear layer"):
+        input_times_gradient(network, images, decoder_weights={"head": network.head.weight})
