@@ -75,7 +75,7 @@ class Waterbirds:
             usual_only: leave out birds on the background of the others, which makes Waterbirds-100 of any Waterbirds.
             unusual_of: other splits whose birds on unusual backgrounds are taken as well: images that a training with
                 ``usual_only`` has not seen make the smallest groups of a test larger.
-            max_images: only so many images, the first ones; 0 or None means all.
+            max_images: only so many images of the split, and of ``unusual_of``, the first ones; 0 or None means all.
 
         Raises:
             FileNotFoundError: a table is missing; the message says how to fetch it.
@@ -86,12 +86,11 @@ class Waterbirds:
             raise ValueError(f"split {named}, task {task}: choose from {', '.join(SPLITS)} and {', '.join(TASKS)}")
         self.root, self.split, self.task = Path(root), split, task
         self.classes = TASKS[task]
-        also = {SPLITS[name] for name in unusual_of}
-        rows = []
-        for row in self._read_table():
-            number, unusual = int(row["split"]), row["y"] != row["place"]
-            rows += [row] if number == SPLITS[split] or (unusual and number in also) else []
-        rows = [row for row in rows if not usual_only or row["y"] == row["place"]][: number_of_images(max_images)]
+        first, also = number_of_images(max_images), {SPLITS[name] for name in unusual_of} - {SPLITS[split]}
+        table = self._read_table()
+        rows = [row for row in table if int(row["split"]) == SPLITS[split]]
+        rows = [row for row in rows if not usual_only or row["y"] == row["place"]][:first]
+        rows += [row for row in table if int(row["split"]) in also and row["y"] != row["place"]][:first]
         if not rows:
             raise ValueError(f"no image of split {split!r} in {self.root / 'metadata.csv'}")
         stored = read_cub_boxes(Path(boxes) if boxes else self.root / "bounding_boxes.txt")

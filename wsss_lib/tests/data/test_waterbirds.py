@@ -41,7 +41,7 @@ def test_birds_on_their_usual_background_only(root):
     assert Waterbirds(root, "train", usual_only=True).ids == ["a", "b"]
     assert Waterbirds(root, "train", max_images=1).ids == ["a"]
     assert Waterbirds(root, "test").groups.tolist() == [1]
-    assert Waterbirds(root, "test", unusual_of=["train", "val"]).ids == ["c", "d"]
+    assert Waterbirds(root, "test", unusual_of=["train", "val"]).ids == ["d", "c"]
 
 
 def test_the_benchmark_has_these_files(tmp_path):
