@@ -66,7 +66,7 @@ def co_training_terms(
     >>> [round(term.item(), 4) for term in terms.values()]
     [0.3466, 0.0001, 0.3466, 0.0001]
     """
-    boundary, confident = boundary.to(logits[0].dtype), confident.to(logits[0].dtype)
+    boundary, confident = boundary.float(), confident.float()
     terms = {}
     for k, own in enumerate(logits):
         weights = confident * (1 + confident_boundary[k] * boundary)
