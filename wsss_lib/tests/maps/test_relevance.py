@@ -1,5 +1,7 @@
 """Relevance as input times gradient: the plain gradient, what trains what, memory of one class, odd sizes."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -111,6 +113,22 @@ def test_iterative_and_joint_gradients_agree_in_training_mode(unpool):
         assert all(p.grad is None or not p.grad.any() for p in network.classifier.parameters()), "encoder_gradient none"
     for joint, one_by_one in zip(*found, strict=True):
         torch.testing.assert_close(joint, one_by_one, rtol=1e-10, atol=1e-12)
+
+
+def test_iterative_form_holds_one_class_at_a_time():
+    network, images = small_classifier(), random_images(16, 16)
+    maps_of, graphs, highest = input_times_gradient(network, images), [], []
+
+    def watched(classes):
+        highest.append(sum(graph() is not None for graph in graphs))
+        maps = maps_of(classes)
+        graphs.extend([weakref.ref(maps)] if maps.requires_grad else [])
+        return maps
+
+    seg_loss(iterative_relevance_maps(watched, 3, list(network.parameters()))).backward()
+    assert len(graphs) == 3 and max(highest) == 0, "the map of a class is gone before the next one is made"
+    joint = [watched([k]) for k in range(3)]
+    assert highest[-1] == 2 and len(joint) == 3, "the joint form holds them all"
 
 
 def test_untied_decoder_starts_as_the_tied_one_and_departs():
