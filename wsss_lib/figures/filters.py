@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from wsss_lib.figures.overlays import Picture, array_of, overlay
+from wsss_lib.figures.overlays import Picture, pixels
 from wsss_lib.figures.style import COLORS, FONT_SIZE, WIDTH, hide_axes, house_style, new_figure
 
 
@@ -16,10 +17,11 @@ def darkened(image: Tensor, heat: Tensor, lowest: float = 0.3) -> Tensor:
 
     Args:
         image: RGB in [0, 1], [3, H, W].
-        heat: map of the filter, [H, W], not all zero or negative.
+        heat: map of the filter, [H, W].
         lowest: brightness that is left where the filter is silent.
     """
-    return image * (heat / heat.max()).clamp(min=lowest)
+    highest = heat.max().clamp(min=torch.finfo(heat.dtype).tiny)
+    return image * (heat / highest).clamp(min=lowest)
 
 
 def enlarged(heat: Tensor, size: tuple[int, int]) -> Tensor:
@@ -37,7 +39,7 @@ def show_filters(
     marks: Mapping[str, set[str]] | None = None,
     num_words: int = 6,
 ) -> Figure:
-    """One row a filter: its most activating images with the map over them, and a chart of its words.
+    """One row a filter: its most activating images, dark where it is silent, and a chart of its words.
 
     Args:
         names: of the filters.
@@ -63,8 +65,9 @@ def show_filters(
                 if column == 0:
                     tile.set_ylabel(name, fontsize=FONT_SIZE)
                 if column < len(images[row]):
-                    heat = array_of(heats[row][column]).clip(min=0)
-                    tile.imshow(overlay(images[row][column], heat / max(heat.max(), 1e-12)))
+                    picture = torch.from_numpy(pixels(images[row][column])).permute(2, 0, 1).float()
+                    heat = enlarged(torch.as_tensor(heats[row][column]).float(), tuple(picture.shape[1:]))
+                    tile.imshow(darkened(picture, heat).permute(1, 2, 0).clamp(0, 1).numpy())
                 else:
                     tile.set_frame_on(False)
             chart = figure.add_subplot(grid[row, columns])
