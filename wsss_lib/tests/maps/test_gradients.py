@@ -1,9 +1,7 @@
 import copy
-from functools import lru_cache
 
 import pytest
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from wsss_lib.maps.cam import class_activation_maps, class_score_maps
 from wsss_lib.maps.gradients import (
@@ -21,37 +19,11 @@ from wsss_lib.maps.gradients import (
     weighted_activations,
 )
 from wsss_lib.networks.backbones import build_backbone
-from wsss_lib.networks.bcos import BcosBasicBlock, BcosClassifier, BcosResNet
+from wsss_lib.networks.bcos import BcosClassifier
 from wsss_lib.networks.classifier import Classifier
-from wsss_lib.networks.resnet import BasicBlock, ResNet
-from wsss_lib.networks.xdnn import FixupBasicBlock, XdnnResNet
+from wsss_lib.tests.networks.small_explainable import CLASSES, images_of, network_of
 
-CLASSES = 4
 DEPTHS = ("Input", "Mid1", "Mid2", "Final")
-
-
-@lru_cache
-def network_of(kind, bias=True, logit_bias=-3.0):
-    """A small network in evaluation mode whose batch norm knows the size of its inputs; tests leave it as it is."""
-    torch.manual_seed(0)
-    size = {"width": 1 / 8, "output_stride": 8, "stages": 3}
-    if kind == "bcos":
-        network = BcosClassifier(BcosResNet(BcosBasicBlock, (1, 1, 1), **size), CLASSES, logit_bias=logit_bias)
-    elif kind == "xdnn":
-        network = Classifier(XdnnResNet(FixupBasicBlock, (1, 1, 1), **size), CLASSES, bias=bias)
-    else:
-        network = Classifier(ResNet(BasicBlock, (1, 1, 1), **size), CLASSES, bias=bias)
-    if kind != "bcos" and bias:
-        network.head.bias.data = torch.randn(CLASSES)
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.momentum = 1.0  # else activations of a B-cos network vanish, and with them what there is to compare
-    network.train()(images_of(8))
-    return network.eval()
-
-
-def images_of(number, side=32):
-    return torch.rand(number, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
 def combinations():
