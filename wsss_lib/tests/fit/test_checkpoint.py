@@ -28,6 +28,14 @@ def another_session(monkeypatch):
     monkeypatch.setattr(wsss_lib.fit, "_finished_here", set())
 
 
+@pytest.fixture(autouse=True)
+def interrupts_are_heard():
+    """Ctrl-C as in a terminal: a process started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def evaluate(network, epoch):
     return {"score": float(epoch == 1)}
 
