@@ -136,17 +136,24 @@ def environment(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Every parameter file of a profile (variants too) with the seeds that were run, or 'not run'."""
+    """Parameter files of a profile, variants too: by notebook, which were run (with their seeds) and which were not.
+
+    Returns:
+        Columns ``run`` and ``not run``, one row for each notebook but the report itself.
+    """
     seeds: dict[str, list[int]] = {}
     for r in records:
         variant = f"_{r['variant']}" if r["variant"] else ""
         seeds.setdefault(f"{r['notebook']}/{r['profile']}{variant}", []).append(r["seed_number"])
-    rows = []
+    rows: dict[str, dict[str, list[str]]] = {}
     for path in sorted([*PARAMS.glob(f"*/{profile}.yaml"), *PARAMS.glob(f"*/{profile}_*.yaml")]):
-        run_id = f"{path.parent.name}/{path.stem}"
-        state = f"seeds {', '.join(map(str, sorted(seeds[run_id])))}" if run_id in seeds else "not run"
-        rows.append({"run": run_id, "state": state})
-    return pd.DataFrame(rows, columns=["run", "state"])
+        notebook, found = path.parent.name, seeds.get(f"{path.parent.name}/{path.stem}", [])
+        if notebook != "90_report":
+            row = rows.setdefault(notebook, {"run": [], "not run": []})
+            numbers = ", ".join(map(str, sorted(found)))
+            row["run" if found else "not run"].append(f"{path.stem} (seeds {numbers})" if found else path.stem)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["run", "not run"]).rename_axis(index="notebook")
+    return table.map("; ".join)
 
 
 def runs_with_images(records: Iterable[dict[str, Any]], folder: str = "maps") -> tuple[list[dict[str, Any]], list[str]]:

@@ -142,8 +142,29 @@ def collate(items: Sequence[Item]) -> Batch:
     )
 
 
-class EpochSampler(TorchSampler[tuple[int, int]]):
-    """Pairs (epoch, index), so that a worker knows which epoch an item is for.
+class ShardedSampler(TorchSampler[tuple[int, int]]):
+    """Pairs (epoch, index), so that a worker knows which epoch an item is for; knows the share of its process."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.epoch, self.rank, self.world_size = 0, 0, 1
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def set_shard(self, rank: int, world_size: int) -> None:
+        """Read one of ``world_size`` equal shares; the last round is filled up from the beginning of the epoch.
+
+        Raises:
+            ValueError: there is no such share.
+        """
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} is not in 0..{world_size - 1}")
+        self.rank, self.world_size = rank, world_size
+
+
+class EpochSampler(ShardedSampler):
+    """Images in order, or in another order in each epoch.
 
     Order and shard depend on (seed, epoch, rank) only. With several processes, process r reads every ``world_size``-th
     image from the r-th on: batches of the processes together hold the images of one batch of a single process. All
@@ -152,25 +173,9 @@ class EpochSampler(TorchSampler[tuple[int, int]]):
     """
 
     def __init__(self, indices: Sequence[int], *, seed: int, shuffle: bool):
+        super().__init__(seed)
         self.indices = np.asarray(indices, dtype=np.int64)
-        self.seed = seed
         self.shuffle = shuffle
-        self.epoch = 0
-        self.rank = 0
-        self.world_size = 1
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def set_shard(self, rank: int, world_size: int) -> None:
-        """Read one of ``world_size`` equal shares.
-
-        Raises:
-            ValueError: there is no such share.
-        """
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} is not in 0..{world_size - 1}")
-        self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.world_size)

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torch.utils.data import Sampler as TorchSampler
 
-from wsss_lib.data.batch import Dataset, Transform, TransformedItems, collate
+from wsss_lib.data.batch import Dataset, ShardedSampler, Transform, TransformedItems, collate
 
 
 def class_distribution(class_labels: ArrayLike | Tensor, uniform: float = 0.0) -> np.ndarray:
@@ -103,8 +102,8 @@ def _draw_weights(labels: np.ndarray, need: np.ndarray) -> np.ndarray:
     return np.where(labels[:, share.argmax()] > 0, smallest, 0.0)
 
 
-class HalfAndHalfSampler(TorchSampler[tuple[int, int]]):
-    """Pairs (epoch, index): each batch holds about as many images with masks as without.
+class HalfAndHalfSampler(ShardedSampler):
+    """Each batch holds about as many images with masks as without; a shard is every so manieth batch.
 
     A batch has ``round(batch_size * share + fluctuation * (u - 0.5))`` images with masks, u uniform in [0, 1), at least
     none and at most all; the others have none. Both pools are shuffled, and again when they are used up. The images of
@@ -143,24 +142,11 @@ class HalfAndHalfSampler(TorchSampler[tuple[int, int]]):
             raise ValueError(f"the images {sorted(both)[:10]} are in both pools; an image has a mask or it has none")
         if not 0 <= share <= 1:
             raise ValueError(f"share {share} of images with masks is not in [0, 1]; 0.5 makes half of each batch")
-        self.batch_size, self.seed = batch_size, seed
+        super().__init__(seed)
+        self.batch_size = batch_size
         self.share, self.fluctuation = share, fluctuation
         self.num_batches = num_batches or -(-num_images // batch_size)
-        self.epoch, self.rank, self.world_size = 0, 0, 1
         self._restart()
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def set_shard(self, rank: int, world_size: int) -> None:
-        """Read every ``world_size``-th batch; the last round is filled up from the beginning of the epoch.
-
-        Raises:
-            ValueError: there is no such share.
-        """
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} is not in 0..{world_size - 1}")
-        self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
         return -(-self.num_batches // self.world_size) * self.batch_size

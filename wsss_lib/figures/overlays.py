@@ -26,7 +26,7 @@ from wsss_lib.figures.style import (
 )
 
 Picture = Tensor | np.ndarray | Image.Image
-TILE, AREA = 1.4, 14.0  # largest side of a picture, inches; area of all pictures of a figure, square inches
+TILE, AREA = 1.4, 10.0  # largest side of a picture, inches; area of all pictures of a figure, square inches
 OUTLINE_COLOR = "#00E5FF"
 LINE = 1.25 * FONT_SIZE / 72  # height of a line of text, inches
 

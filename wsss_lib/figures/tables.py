@@ -29,13 +29,11 @@ def styled_table(
     digest = zlib.crc32(frame.to_csv().encode())  # fixed by the content, so that pages are reproducible
     table = Styler(frame, uuid=f"{digest:08x}", cell_ids=False, na_rep=MISSING)
     table.format(_formats(frame, decimals, signed), na_rep=MISSING)
-    numbers = list(frame.select_dtypes("number").columns)
-    table.set_properties(subset=numbers, **{"text-align": "right", "font-variant-numeric": "tabular-nums"})
-    table.set_properties(subset=[c for c in frame if c not in numbers], **{"text-align": "left"})
-    table.set_table_styles(
-        [{"selector": "th", "props": "text-align: left"}]
-        + [{"selector": f"th.col{frame.columns.get_loc(name)}", "props": "text-align: right"} for name in numbers]
-    )
+    styles = [{"selector": "th, td", "props": "text-align: left"}]
+    for name in frame.select_dtypes("number"):
+        column = f".col{frame.columns.get_loc(name)}"  # one rule for a column: rules for cells double the page
+        styles.append({"selector": column, "props": "text-align: right; font-variant-numeric: tabular-nums"})
+    table.set_table_styles(styles)
     for name, best in _best_cells(frame, highest, lowest).items():
         table.set_properties(subset=(frame.index[best], [name]), **{"font-weight": "bold"})
     return table.hide(axis="index") if _is_counter(frame.index) else table

@@ -9,6 +9,7 @@ from wsss_lib.networks.base import Backbone, Freezable, Normalization, dilate_st
 from wsss_lib.networks.bcos_layers import BcosConv2d, SixChannels, UncenteredBatchNorm2d
 from wsss_lib.networks.checkpoints import without_wrappers
 from wsss_lib.networks.classifier import ClassifierOutput
+from wsss_lib.networks.resnet import DEPTHS, BasicBlock
 
 #: images on the 0..1 scale; the encoding in six channels is the first layer
 PLAIN_RGB = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -64,10 +65,8 @@ class BcosBottleneck(nn.Module):
 
 
 BCOS_DEPTHS = {
-    "resnet18": (BcosBasicBlock, (2, 2, 2, 2)),
-    "resnet34": (BcosBasicBlock, (3, 4, 6, 3)),
-    "resnet50": (BcosBottleneck, (3, 4, 6, 3)),
-    "resnet101": (BcosBottleneck, (3, 4, 23, 3)),
+    name: (BcosBasicBlock if block is BasicBlock else BcosBottleneck, depths)
+    for name, (block, depths) in DEPTHS.items()
 }
 
 

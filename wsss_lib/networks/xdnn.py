@@ -11,6 +11,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from wsss_lib.networks.base import Backbone, dilate_strides, initialize, scaled
+from wsss_lib.networks.resnet import DEPTHS, BasicBlock
 
 
 class FixupBlock(nn.Module):
@@ -56,10 +57,8 @@ class FixupBottleneck(FixupBlock):
 
 
 XDNN_DEPTHS = {
-    "resnet18": (FixupBasicBlock, (2, 2, 2, 2)),
-    "resnet34": (FixupBasicBlock, (3, 4, 6, 3)),
-    "resnet50": (FixupBottleneck, (3, 4, 6, 3)),
-    "resnet101": (FixupBottleneck, (3, 4, 23, 3)),
+    name: (FixupBasicBlock if block is BasicBlock else FixupBottleneck, depths)
+    for name, (block, depths) in DEPTHS.items()
 }
 
 

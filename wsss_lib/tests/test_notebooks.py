@@ -18,6 +18,7 @@ from wsss_lib.store import read_json
 SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
 LINES_OF_A_CELL = 20
 WORDS = (150, 1400)
+EXPLAIN_BY_GRADIENTS = {"30_model_guidance", "31_limited_annotations", "32_waterbirds"}  # their maps are gradients
 
 
 def cells(path: Path, kind: str) -> list[str]:
@@ -48,6 +49,15 @@ def test_template(path):
     assert set(functions) <= {"step", "step_with_masks", "evaluate", "maps_of"}, "notebooks define no helper functions"
     words = sum(len(cell.split()) for cell in cells(path, "markdown"))
     assert WORDS[0] <= words <= WORDS[1], f"{words} words of prose"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_scores_are_computed_without_gradients(path):
+    for cell in cells(path, "code"):
+        for node in ast.walk(ast.parse(cell)):
+            if isinstance(node, ast.FunctionDef) and node.name == "evaluate" and path.stem not in EXPLAIN_BY_GRADIENTS:
+                decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+                assert decorators == ["torch.no_grad()"], "activations of all images stay in memory otherwise"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=by_name)

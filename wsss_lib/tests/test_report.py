@@ -102,11 +102,11 @@ def test_parameter_files_without_a_run_are_said_to_be_missing(records, tmp_path,
     for name in ("10_cam/demo.yaml", "10_cam/paper.yaml", "20_ktse/demo.yaml", "13_mixup_cam/demo_fast.yaml"):
         (tmp_path / "params" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "params" / name).touch()
-    states = report.runs_of_profile("demo", records).set_index("run")["state"]
-    assert states.to_dict() == {
-        "10_cam/demo": "seeds 0, 1",
-        "13_mixup_cam/demo_fast": "seeds 0",
-        "20_ktse/demo": "not run",
+    states = report.runs_of_profile("demo", records)
+    assert states.T.to_dict() == {
+        "10_cam": {"run": "demo (seeds 0, 1)", "not run": ""},
+        "13_mixup_cam": {"run": "demo_fast (seeds 0)", "not run": ""},
+        "20_ktse": {"run": "", "not run": "demo"},
     }
 
 

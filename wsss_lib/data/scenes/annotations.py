@@ -1,5 +1,6 @@
 """What the annotation formats say about one scene: VOC XML and masks, COCO instances, Visual Genome regions."""
 
+from functools import cache
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -13,6 +14,7 @@ from wsss_lib.data.scenes.textures import GROUNDS
 IGNORE = 255
 
 
+@cache
 def voc_palette() -> bytes:
     """Colors of the 256 labels of VOC masks, as the devkit makes them: bits of the label spread over the channels.
 

@@ -21,10 +21,10 @@ def cells(html):
 
 
 def rules(html):
-    """CSS text per cell id."""
+    """CSS text of each cell id, and of each column."""
     found = {}
     for selectors, text in re.findall(r"([^{}]*)\{([^{}]*)\}", html.split("</style>")[0]):
-        for place in re.findall(r"row\d+_col\d+", selectors):
+        for place in re.findall(r"row\d+_col\d+|(?<=\.)col\d+", selectors):
             found[place] = found.get(place, "") + text
     return found
 
@@ -33,7 +33,8 @@ def test_numbers_are_rounded_aligned_and_missing_ones_marked():
     html = styled_table(FRAME).to_html()
     assert cells(html) == ["CAM", "3", "45.0", "61.0", "FMix", "3", "–", "75.0", "SCE", "1", "46.5", "61.0"]
     css = rules(html)
-    assert "text-align: right" in css["row0_col2"] and "text-align: left" in css["row0_col0"]
+    assert sorted(css) == ["col1", "col2", "col3"], "one rule for a column of numbers, none for a cell"
+    assert all("text-align: right" in rule for rule in css.values()) and "th, td" not in css
     assert "bold" not in html
 
 

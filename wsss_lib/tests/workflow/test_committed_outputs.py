@@ -47,4 +47,4 @@ def test_committed_outputs_are_small():
     made_anew = {path.name for path in sizes if path.suffix not in KEPT} - {"gallery.png"}  # the README shows that one
     assert not made_anew, "maps, labels, weights and HTML are made anew"
     assert sum(sizes.values()) < 10e6
-    assert max((size for path, size in sizes.items() if path.suffix == ".ipynb"), default=0) <= 450e3
+    assert max((size for path, size in sizes.items() if path.suffix == ".ipynb"), default=0) <= 350 * 1024
