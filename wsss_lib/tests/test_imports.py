@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "tables": {"paths"},
     "report": {"paths", "files", "tables"},
     "claims": {"paths", "tables"},
+    "explore": {"paths", "files", "store", "data", "labels", "scores", "figures"},
     "run": {"paths", "parameters", "files"},
     "networks": set(),
     "labels": set(),
