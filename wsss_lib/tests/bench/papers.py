@@ -1,4 +1,4 @@
-"""Two steps of every paper parameter file, with its real network and crop, on a stand-in of its data set on the CPU."""
+"""Two steps of every paper parameter file, with its real network and crop, on stand-ins of its data sets on the CPU."""
 
 import os
 import subprocess
@@ -7,15 +7,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from wsss_lib.data.synthetic import write_stand_in
 from wsss_lib.files import RECORD, read_json
 from wsss_lib.paths import PROJECT
+from wsss_lib.tests.bench.stand_ins import write_stand_ins
 
 SMALL = {
     "max_steps": "2",
     "max_images": "2",
     "batch_size": "2",
     "epochs": "2",
+    "guided_epochs": "2",
+    "min_count": "1",
     "weights": "",
     "teacher_weights": "",
     "precision": "32-true",
@@ -29,7 +31,7 @@ def run_papers(only: str = "", show: Callable[[str], object] = print) -> bool:
     """Run them all, or those of one notebook, and show seconds and memory; whether every one came to its end."""
     with tempfile.TemporaryDirectory() as temporary:
         data, outputs = Path(temporary) / "data", Path(temporary) / "outputs"
-        write_stand_in(data, "voc2012")
+        write_stand_ins(data)
         settings = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
         command = [sys.executable, "-m", "wsss_lib.workflow", "paper", "--grid", *settings]
         command += ["--only", only] if only else []
