@@ -7,12 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scipy import stats
 
 from wsss_lib.paths import PARAMS
 from wsss_lib.tables import is_number
 
+RUNS = ("run", "against", "than_run", "than_against")
 MIN_SEEDS = 3  # below it the spread of the seeds is not known, and nothing is decided
 COLUMNS = ["claim", "verdict", "seeds", "printed", "difference", "low", "high", "margin", "metric", "source", "paper"]
 
@@ -25,12 +26,14 @@ class Claim(BaseModel):
         paper: as in ``published.csv``.
         source: table or place of the print.
         run, against: ids of the compared runs without seeds; ``{profile}`` stands for the profile of the report.
+        than_run, than_against: two more runs where the claim is about a trend: the difference of the first two is
+            larger than the difference of these, by the same scores.
         metric: score of ``run``, as in its record.
         against_metric: score of ``against``, where it has another name.
         direction: where the paper sees ``run``.
         margin: points that the difference has to exceed; below 0 tolerates so much of the other direction.
         printed: the difference in print, points; None where the paper gives none.
-        instead: for a profile, other values of ``run``, ``against``, ``metric`` and ``against_metric``.
+        instead: for a profile, other values of the runs and scores.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,6 +43,8 @@ class Claim(BaseModel):
     source: str
     run: str
     against: str
+    than_run: str = ""
+    than_against: str = ""
     metric: str
     against_metric: str = ""
     direction: Literal["higher", "lower"] = "higher"
@@ -56,7 +61,13 @@ class Claim(BaseModel):
         """
         values = self.model_dump() | self.instead.get(profile, {}) | {"instead": {}}
         values["against_metric"] = values["against_metric"] or values["metric"]
-        return Claim(**values | {name: values[name].format(profile=profile) for name in ("run", "against")})
+        return Claim(**values | {name: values[name].format(profile=profile) for name in RUNS})
+
+    @model_validator(mode="after")
+    def _trend_is_whole(self) -> "Claim":
+        if bool(self.than_run) != bool(self.than_against):
+            raise ValueError("a trend compares two differences; name than_run and than_against, or neither")
+        return self
 
 
 def read_claims(file: Path | None = None) -> list[Claim]:
@@ -116,11 +127,19 @@ def scores_by_seed(records: Iterable[Mapping[str, Any]], run: str, metric: str) 
 
 
 def paired_differences(claim: Claim, records: Iterable[Mapping[str, Any]]) -> dict[int, float]:
-    """``run`` less ``against`` in points, for every seed that both have."""
+    """``run`` less ``against`` in points, of a trend less the other such difference, for every seed that all have."""
     records = list(records)
-    ours = scores_by_seed(records, claim.run, claim.metric)
-    theirs = scores_by_seed(records, claim.against, claim.against_metric or claim.metric)
-    return {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
+
+    def difference(run: str, against: str) -> dict[int, float]:
+        ours = scores_by_seed(records, run, claim.metric)
+        theirs = scores_by_seed(records, against, claim.against_metric or claim.metric)
+        return {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
+
+    first = difference(claim.run, claim.against)
+    if not claim.than_run:
+        return first
+    second = difference(claim.than_run, claim.than_against)
+    return {seed: first[seed] - second[seed] for seed in first if seed in second}
 
 
 def judge(claims: Iterable[Claim], records: Iterable[Mapping[str, Any]], profile: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ WITHOUT_PRINTS = {"Unrolled LRP (Yu et al., xAI 2024)"}  # papers whose tables c
 CLAIMS = {  # of each paper; a claim that is taken out, or put in, is counted here
     "Model guidance, ICCV 2023": 26,
     "Sub-category and mixing CAMs (report)": 22,
-    "Unrolled LRP (Yu et al., xAI 2024)": 12,
+    "Unrolled LRP (Yu et al., xAI 2024)": 14,
     "KTSE, ECCV 2024": 7,
     "LaViSE, CVPR 2022": 6,
     "SC-CAM, CVPR 2020": 3,
@@ -103,6 +103,17 @@ def test_a_wrong_entry_is_named(tmp_path, change):
         claims.read_claims(file)
 
 
+def test_a_trend_is_a_difference_of_differences():
+    trend = FIELDS | {"than_run": "2_b/{profile}_many", "than_against": "1_a/{profile}_many", "metric": "score"}
+    claim = claims.Claim(**trend).in_profile("demo")
+    records = [record("2_b/demo", score=50.0), record("1_a/demo", score=40.0)]
+    assert claims.paired_differences(claim, records) == {}, "the other two runs are missing"
+    records += [record("2_b/demo_many", score=63.0), record("1_a/demo_many", score=60.0)]
+    assert claims.paired_differences(claim, records) == {0: 7.0}
+    with pytest.raises(ValueError, match="than_against"):
+        claims.Claim(**FIELDS | {"than_run": "2_b/demo", "metric": "score"})
+
+
 def test_every_claim_names_parameter_files_and_papers_with_prints():
     """In ``demo`` and in ``paper`` the compared runs can be made, and both read the same data."""
     papers = set(tables.published_numbers()["paper"]) | WITHOUT_PRINTS
@@ -111,7 +122,7 @@ def test_every_claim_names_parameter_files_and_papers_with_prints():
         assert set(claim.instead) <= {"demo", "photos", "paper"}
         for profile in ("demo", "paper"):
             one = claim.in_profile(profile)
-            for run in (one.run, one.against):
+            for run in filter(None, (one.run, one.against, one.than_run, one.than_against)):
                 assert (PARAMS / f"{run}.yaml").exists(), f"{claim.claim}: no parameter file makes {run}"
                 assert "seed" in read_parameters(NOTEBOOKS / f"{run.split('/')[0]}.ipynb").names
             assert (one.run, one.metric) != (one.against, one.against_metric), claim.claim
