@@ -107,7 +107,7 @@ class Page:
         self.back.on_click(lambda _: self._answer(lambda: self.explorer.step(self._images(), -1)))
         self.on.on_click(lambda _: self._answer(lambda: self.explorer.step(self._images(), 1)))
         self.crf.on_click(lambda _: self._answer(self.explorer.run_crf))
-        self.save.on_click(lambda _: self._answer(self._save))
+        self.save.on_click(lambda _: self._save())
 
     def _on(self, one: w.Widget, act: Callable[[Any], None]) -> None:
         one.observe(lambda change: self._silent or self._answer(lambda: act(change["new"])), "value")
@@ -197,7 +197,7 @@ class Page:
         shown = explorer.label_maps.get(self.confusion_of.value)
         has_truth = explorer.view.sample.mask is not None
         table = table_html(explorer.view.confusion_table(shown)) if shown is not None and has_truth else ""
-        self.confusion.value = f"{table}<p>Pixels of this image; rows are the truth.</p>" if table else ""
+        self.confusion.value = f"Pixels of this image; rows are the truth.{table}" if table else ""
 
     def _read_pixel(self) -> None:
         height, width = self.explorer.view.size
@@ -217,6 +217,10 @@ class Page:
         return " · ".join(parts)
 
     def _save(self) -> None:
-        paths = self.explorer.save_figure(self.folder)
-        shown = "/".join(paths[0].parts[-4:])
-        self.saved.value = f"saved as {html.escape(shown)}, and as PDF"
+        self.saved.value = "saving ..."
+        try:
+            paths = self.explorer.save_figure(self.folder)
+        except OSError as error:
+            self.saved.value = html.escape(str(error))
+            return
+        self.saved.value = f"saved as {html.escape('/'.join(paths[0].parts[-4:]))}, and as PDF"

@@ -127,6 +127,15 @@ def slider(page, name: str):
     return page.locator(".widget-slider", has_text=name).locator(".noUi-handle")
 
 
+@pytest.mark.parametrize("required, outcome", [("", pytest.skip.Exception), ("require", pytest.fail.Exception)])
+def test_without_a_browser_the_reason_is_given(monkeypatch, tmp_path, required, outcome):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("WSSS_CHROMIUM", raising=False)
+    monkeypatch.setenv("WSSS_BROWSER", required)
+    with pytest.raises(outcome, match="apt-get install chromium"):
+        find_chromium()
+
+
 def test_all_cells_run_without_an_error(page):
     wait_for_text(page, ".jp-OutputArea-output", "91_explore/lab: ")  # of start_run
     wait_for_text(page, ".jp-OutputArea-output", " files, ")  # of run.finish

@@ -105,3 +105,9 @@ def test_a_damaged_file_is_said_on_the_page(page):
 def test_figures_are_saved(page, tmp_path):
     page.save.click()
     assert "saved/image_1_cat_1.png" in page.saved.value and (tmp_path / "saved/image_1_cat_1.pdf").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said_on_the_page(page, tmp_path):
+    (tmp_path / "saved").write_text("a file")
+    page.save.click()
+    assert "Not a directory" in page.saved.value
