@@ -139,7 +139,7 @@ def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataF
     """Parameter files of a profile, variants too: by notebook, which were run (with their seeds) and which were not.
 
     Returns:
-        Columns ``run`` and ``not run``, one row for each notebook but the report itself.
+        Columns ``run`` and ``not run``, one row for each notebook but those about runs (90, 91).
     """
     seeds: dict[str, list[int]] = {}
     for r in records:
@@ -148,7 +148,7 @@ def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataF
     rows: dict[str, dict[str, list[str]]] = {}
     for path in sorted([*PARAMS.glob(f"*/{profile}.yaml"), *PARAMS.glob(f"*/{profile}_*.yaml")]):
         notebook, found = path.parent.name, seeds.get(f"{path.parent.name}/{path.stem}", [])
-        if notebook != "90_report":
+        if not notebook.startswith("9"):
             row = rows.setdefault(notebook, {"run": [], "not run": []})
             numbers = ", ".join(map(str, sorted(found)))
             row["run" if found else "not run"].append(f"{path.stem} (seeds {numbers})" if found else path.stem)
