@@ -45,6 +45,17 @@ def method_name(record: dict[str, Any]) -> str:
     return f"{title} ({record['variant']})" if record["variant"] else title
 
 
+def short_name(method: str) -> str:
+    """Name of a method without what stands behind the colon of its title, for legends; its variant stays.
+
+    >>> short_name("Plain CAM: where a classifier looks"), short_name("FMix-CAM: masks from noise (train_aug)")
+    ('Plain CAM', 'FMix-CAM (train_aug)')
+    """
+    head, colon, rest = method.partition(":")
+    variant = f" ({rest.rpartition(' (')[2]}" if colon and rest.endswith(")") else ""
+    return head + variant
+
+
 def leader_board(
     records: Iterable[dict[str, Any]], metrics: dict[str, str], order_by: str, parameters: dict[str, str] | None = None
 ) -> pd.DataFrame:

@@ -120,3 +120,9 @@ def test_a_gallery_needs_images_that_all_runs_have(records, tmp_path):
     kept[1]["parameters"]["data"] = "voc"
     assert report.runs_with_images(records)[1] == ["a", "b"], "maps of other data are left out"
     assert report.runs_with_images([]) == ([], [])
+
+
+def test_short_names_tell_variants_apart():
+    names = ["Erasing (KTSE)", "Erasing (KTSE) (baseline)", "IRN: relations", "IRN: relations (cam)", "A: b (c) d"]
+    short = [report.short_name(name) for name in names]
+    assert short == ["Erasing (KTSE)", "Erasing (KTSE) (baseline)", "IRN", "IRN (cam)", "A"]
