@@ -162,7 +162,9 @@ def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataF
         if not notebook.startswith("9"):
             row = rows.setdefault(notebook, {"run": [], "not run": []})
             numbers = ", ".join(map(str, sorted(found)))
-            row["run" if found else "not run"].append(f"{path.stem} (seeds {numbers})" if found else path.stem)
+            row["run" if found else "not run"].append(
+                f"{path.stem} ({'seeds' if len(found) > 1 else 'seed'} {numbers})" if found else path.stem
+            )
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["run", "not run"]).rename_axis(index="notebook")
     return table.map("; ".join)
 

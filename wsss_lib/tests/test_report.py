@@ -105,7 +105,7 @@ def test_parameter_files_without_a_run_are_said_to_be_missing(records, tmp_path,
     states = report.runs_of_profile("demo", records)
     assert states.T.to_dict() == {
         "10_cam": {"run": "demo (seeds 0, 1)", "not run": ""},
-        "13_mixup_cam": {"run": "demo_fast (seeds 0)", "not run": ""},
+        "13_mixup_cam": {"run": "demo_fast (seed 0)", "not run": ""},
         "20_ktse": {"run": "", "not run": "demo"},
     }
 
