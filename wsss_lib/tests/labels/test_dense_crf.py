@@ -150,14 +150,16 @@ def test_marginals_equal_the_compiled_package(image, gaussian, bilateral):
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gives_the_same():
-    image, scores = picture(), torch.stack([noisy_scores() for _ in range(2)])
-    found = dense_crf(image, scores.cuda())
-    assert found.is_cuda
-    torch.testing.assert_close(found.cpu(), dense_crf(image, scores), rtol=1e-3, atol=1e-4)
-    with pytest.raises(ValueError, match="give crf_lattices an image tensor on that device"):
-        dense_crf(image, scores.cuda(), lattices=crf_lattices(image))
+@pytest.mark.parametrize("device", ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
+def test_several_unaries_on_any_device_equal_one_after_the_other(device):
+    image, scores = picture(), torch.stack([noisy_scores(), noisy_scores().flip(-1)])
+    found = dense_crf(image, scores.to(device))
+    assert found.device.type == device
+    expected = torch.stack([dense_crf(image, one) for one in scores])
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-4)
+    if device == "cuda":
+        with pytest.raises(ValueError, match="give crf_lattices an image tensor on that device"):
+            dense_crf(image, scores.cuda(), lattices=crf_lattices(image))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from torch import nn
+from zennit.composites import SpecialFirstLayerMapComposite
+from zennit.rules import AlphaBeta, Epsilon, ZBox
 
 from wsss_lib.maps.relevance import input_times_gradient, iterative_relevance_maps, relevance_maps
 from wsss_lib.maps.unrolled_decoder import (
@@ -176,10 +178,6 @@ class Logits(nn.Module):
 @pytest.mark.parametrize("alpha", [None, 1.0, 2.0])
 def test_zennit_agrees(alpha):
     """An implementation by others, on VGG: the epsilon rule, and alpha-beta with the z-box rule for the image."""
-    pytest.importorskip("zennit")
-    from zennit.composites import SpecialFirstLayerMapComposite
-    from zennit.rules import AlphaBeta, Epsilon, ZBox
-
     network, images = case("vgg16")
     low, high = (bound[:, None, None, None].expand_as(images) for bound in images.flatten(1).aminmax(dim=1))
     layers = (nn.Linear, nn.Conv2d)
