@@ -20,11 +20,15 @@ from wsss_lib.maps.max_unpooling import check_unpool, overwritten_windows, witho
 MapsOf = Callable[[Sequence[int]], Tensor]
 """Numbers of classes to their relevance maps, [B, len(classes), H, W]; with gradients where these are enabled."""
 
+Statistics = tuple[Tensor, Tensor]
+"""Variance and mean of each channel."""
+
 
 def input_times_gradient(
     network: nn.Module,
     images: Tensor,
     *,
+    wanted: Tensor | None = None,
     unpool: str = "sum",
     decoder_weights: Mapping[str, Tensor] | None = None,
 ) -> MapsOf:
@@ -38,12 +42,18 @@ def input_times_gradient(
     Args:
         network: returns an object with ``logits`` [B, K]; any network of piecewise linear layers.
         images: [B, 3, H, W].
+        wanted: bool [B], the images whose maps are made, all by default; the others only take part in the statistics
+            of batch norm in training mode.
         unpool: where windows of max pooling overlap, "sum" (exact) or "last" (the authors' code).
         decoder_weights: weights of convolutions and linear layers on the way back, by layer name, for a decoder that
             is not tied to the encoder; the encoder's by default.
     """
     check_unpool(unpool)
-    with torch.enable_grad(), relevance_layers(network, unpool, decoder_weights):
+    statistics = None
+    if wanted is not None:
+        statistics = batch_statistics(network, images)
+        images = images[wanted]
+    with torch.enable_grad(), relevance_layers(network, unpool, decoder_weights, statistics):
         images = images.detach().requires_grad_()
         logits = network(images).logits
     return partial(gradient_maps, images, logits)
@@ -70,9 +80,14 @@ def gradient_maps(images: Tensor, logits: Tensor, classes: Sequence[int]) -> Ten
 
 @contextmanager
 def relevance_layers(
-    network: nn.Module, unpool: str, decoder_weights: Mapping[str, Tensor] | None = None
+    network: nn.Module,
+    unpool: str,
+    decoder_weights: Mapping[str, Tensor] | None = None,
+    statistics: Mapping[nn.BatchNorm2d, Statistics] | None = None,
 ) -> Iterator[nn.Module]:
     """Layers that give their usual outputs and have the gradients of relevance: batch norm, pools, untied weights.
+
+    Batch norm has the ``statistics`` of :func:`batch_statistics`, or by default its own of what passes.
 
     Raises:
         ValueError: ``decoder_weights`` names no convolution or linear layer, or lacks one.
@@ -84,7 +99,8 @@ def relevance_layers(
     with ExitStack() as stack:
         for name, layer in layers.items():
             if isinstance(layer, nn.BatchNorm2d):
-                stack.enter_context(other_forward(layer, partial(constant_norm, layer, not decoder_weights)))
+                of_norm = (statistics or {}).get(layer)
+                stack.enter_context(other_forward(layer, partial(constant_norm, layer, not decoder_weights, of_norm)))
             elif isinstance(layer, nn.MaxPool2d) and unpool == "last":
                 stack.enter_context(other_forward(layer, partial(last_window_pool, layer)))
             elif name in decoder_weights:
@@ -110,15 +126,37 @@ def other_forward(layer: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iter
         del layer.forward
 
 
-def constant_norm(norm: nn.BatchNorm2d, affine_gradient: bool, inputs: Tensor) -> Tensor:
+def constant_norm(norm: nn.BatchNorm2d, affine_gradient: bool, statistics: Statistics | None, inputs: Tensor) -> Tensor:
     """Batch norm whose statistics are constants: x gamma / sqrt(var + eps) + constant; updates no statistics."""
-    if norm.training:
-        variance, mean = torch.var_mean(inputs.detach(), (0, 2, 3), unbiased=False)
-    else:
-        mean, variance = norm.running_mean, norm.running_var
+    variance, mean = statistics or norm_statistics(norm, inputs)
     scale = norm.weight * (variance + norm.eps).rsqrt()
     shift = (norm.bias - mean * scale).detach()
     return inputs * (scale if affine_gradient else scale.detach())[:, None, None] + shift[:, None, None]
+
+
+def norm_statistics(norm: nn.BatchNorm2d, inputs: Tensor) -> Statistics:
+    """Of the batch in training mode, else the running ones."""
+    if norm.training:
+        return torch.var_mean(inputs.detach(), (0, 2, 3), unbiased=False)
+    return norm.running_var, norm.running_mean
+
+
+@torch.no_grad()
+def batch_statistics(network: nn.Module, images: Tensor) -> dict[nn.BatchNorm2d, Statistics]:
+    """What every batch norm in training mode makes of this batch, and of no other; updates no running statistics."""
+    found: dict[nn.BatchNorm2d, Statistics] = {}
+
+    def recording_norm(norm: nn.BatchNorm2d, inputs: Tensor) -> Tensor:
+        found[norm] = norm_statistics(norm, inputs)
+        return constant_norm(norm, False, found[norm], inputs)
+
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d) and layer.training]
+    with ExitStack() as stack:
+        for norm in norms:
+            stack.enter_context(other_forward(norm, partial(recording_norm, norm)))
+        if norms:
+            network(images)
+    return found
 
 
 def last_window_pool(pool: nn.MaxPool2d, inputs: Tensor) -> Tensor:

@@ -295,6 +295,7 @@ def prepare_relevance(
     network: nn.Module,
     images: Tensor,
     *,
+    wanted: Tensor | None = None,
     rule: str = "epsilon",
     epsilon: float = 1e-8,
     alpha: float = 1.0,
@@ -310,18 +311,19 @@ def prepare_relevance(
         alpha: of the alpha-beta rule, at least 1.
         encoder_gradient: of the epsilon rule: "none", the exact one (by the gradient of the logits, fast), or "authors"
             (layer by layer).
-        unpool, decoder_weights: as of :func:`wsss_lib.maps.relevance.input_times_gradient`.
+        wanted, unpool, decoder_weights: as of :func:`wsss_lib.maps.relevance.input_times_gradient`.
     """
     if rule not in RULES or encoder_gradient not in ("none", "authors"):
         raise ValueError(
             f"rule {rule!r} should be one of {', '.join(RULES)}, encoder_gradient {encoder_gradient!r} none or authors"
         )
     if rule == "epsilon" and encoder_gradient == "none":
-        return input_times_gradient(network, images, unpool=unpool, decoder_weights=decoder_weights)
+        return input_times_gradient(network, images, wanted=wanted, unpool=unpool, decoder_weights=decoder_weights)
     rules = {
         "epsilon": partial(epsilon_rules, epsilon),
         "alpha_beta": partial(alpha_beta_rules, alpha),
         "clrp1": partial(contrastive_rules, 1),
         "clrp2": partial(contrastive_rules, 2),
     }
-    return unrolled_relevance(network, images, rules[rule](unpool=unpool), decoder_weights=decoder_weights)
+    maps_of = unrolled_relevance(network, images, rules[rule](unpool=unpool), decoder_weights=decoder_weights)
+    return maps_of if wanted is None else lambda classes: maps_of(classes)[wanted]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from wsss_lib.maps.relevance import input_times_gradient, iterative_relevance_maps, relevance_layers, relevance_maps
+from wsss_lib.maps.unrolled_decoder import prepare_relevance
 from wsss_lib.networks.backbones import build_backbone
 from wsss_lib.networks.classifier import Classifier
 from wsss_lib.networks.unrolled import UnrolledClassifier
@@ -188,3 +189,20 @@ def test_bad_arguments():
         input_times_gradient(network, images, unpool="first")
     with pytest.raises(ValueError, match="every convolution and linear layer"):
         input_times_gradient(network, images, decoder_weights={"head": network.head.weight})
+
+
+@pytest.mark.parametrize("rule", ["epsilon", "alpha_beta"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("wanted", [[True, False, True], [False, False, False], [True, True, True]])
+def test_maps_of_some_images_are_those_of_the_whole_batch(rule, training, wanted):
+    network, images = small_classifier().train(training), random_images(17, 22, batch=3)
+    running = {name: value.clone() for name, value in network.named_buffers()}
+    wanted = torch.tensor(wanted)
+    some = relevance_maps(prepare_relevance(network, images, wanted=wanted, rule=rule), 3)
+    whole = relevance_maps(prepare_relevance(network, images, rule=rule), 3)[wanted]
+    torch.testing.assert_close(some, whole, rtol=1e-9, atol=1e-12)
+    weights = [network.head.weight, network.backbone.layer1[0].conv1.weight]
+    settings = {"allow_unused": True, "materialize_grads": True}  # no image, no graph
+    gradients = [torch.autograd.grad(seg_loss(maps), weights, **settings) for maps in (some, whole)]
+    torch.testing.assert_close(*gradients, rtol=1e-7, atol=1e-12)
+    assert all(torch.equal(value, running[name]) for name, value in network.named_buffers()), "nothing is updated"
