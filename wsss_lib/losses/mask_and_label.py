@@ -52,15 +52,6 @@ def label_loss(logits: Tensor, class_labels: Tensor, *, batch_size: int, form: s
     return loss if form == "paper" else loss * batch_size * (class_labels.shape[1] / logits.shape[1])
 
 
-def has_mask(masks: Tensor, *, ignore: int = 255) -> Tensor:
-    """Bool [B]: the images of int64 masks [B, H, W] that have a labelled pixel.
-
-    >>> has_mask(torch.tensor([[[0, 255]], [[255, 255]]]))
-    tensor([ True, False])
-    """
-    return (masks != ignore).flatten(1).any(1)
-
-
 def visible_labels(masks: Tensor, class_labels: Tensor, *, ignore: int = 255) -> Tensor:
     """Image labels after cropping: of what the mask still shows where there is a mask, else those of the whole image.
 
@@ -76,4 +67,5 @@ def visible_labels(masks: Tensor, class_labels: Tensor, *, ignore: int = 255) ->
     flat = torch.where(masks == ignore, num_classes + 1, masks).flatten(1)
     seen = torch.zeros(len(masks), num_classes + 2, dtype=torch.bool, device=masks.device)
     seen = seen.scatter(1, flat, True)
-    return torch.where(has_mask(masks, ignore=ignore)[:, None], seen[:, 1:-1].to(class_labels.dtype), class_labels)
+    has_mask = seen[:, :-1].any(1, keepdim=True)
+    return torch.where(has_mask, seen[:, 1:-1].to(class_labels.dtype), class_labels)

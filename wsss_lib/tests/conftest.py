@@ -1,5 +1,6 @@
 """Options and fixtures of the whole suite."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+        torch.set_num_threads(max(1, torch.get_num_threads() // workers))  # the processes share the cores
     config.addinivalue_line("markers", "conforms(name): the one test of golden file <paper>/<file>")
 
 

@@ -52,7 +52,9 @@ interrupted.
 environment variables: WSSS_DATA, folder of your data sets; WSSS_OUTPUTS, in place of outputs/; PYTHON, the Python that
 makes .venv.
 """
-PROGRAMS = {"test": ["pytest"], "bench": ["wsss_lib.tests.bench"], "lab": ["jupyterlab"]}
+# tests of one file stay together: some share a server or a run that is made once
+TEST = ["pytest", "--numprocesses=auto", "--dist=loadfile", "--durations=20"]
+PROGRAMS = {"test": TEST, "bench": ["wsss_lib.tests.bench"], "lab": ["jupyterlab"]}
 COMMANDS = (*PROGRAMS, "predict", "clean", "setup")
 QUIET = {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 

@@ -66,11 +66,11 @@ def test_options_mean_what_they_say(monkeypatch):
 def test_programs_get_their_words(monkeypatch):
     started = []
     monkeypatch.setattr(os, "execve", lambda *words: started.append(words) or sys.exit())
-    for command, module in [("test", "pytest"), ("bench", "wsss_lib.tests.bench"), ("lab", "jupyterlab")]:
+    for command, words in cli.PROGRAMS.items():
         with pytest.raises(SystemExit):
             cli.main([command, "-x"])
-        program, words, environment = started.pop()
-        assert program == sys.executable and words == [sys.executable, "-m", module, "-x"]
+        program, started_words, environment = started.pop()
+        assert program == sys.executable and started_words == [sys.executable, "-m", *words, "-x"]
         assert ("MPLBACKEND" in environment) or command == "lab"
 
 
