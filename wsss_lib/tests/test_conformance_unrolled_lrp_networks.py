@@ -11,23 +11,25 @@ from torch import nn
 from wsss_lib.maps.relevance import input_times_gradient, iterative_relevance_maps, relevance_maps
 from wsss_lib.maps.unrolled_decoder import alpha_beta_rules, contrastive_rules, epsilon_rules, unrolled_relevance
 from wsss_lib.networks.backbones import build_backbone
+from wsss_lib.networks.checkpoints import classifier_from_authors
 from wsss_lib.networks.classifier import Classifier
 from wsss_lib.networks.unrolled import UnrolledClassifier
+from wsss_lib.networks.unrolled_checkpoints import load_unrolled
 from wsss_lib.networks.vgg_classifier import VGGClassifier, vgg_classifier_from_torchvision
 from wsss_lib.tests.fill import filled_tensor
 from wsss_lib.tests.golden_files import conforms
-from wsss_lib.tests.networks.filled import dtype_of, fill_from_names
+from wsss_lib.tests.networks.filled import dtype_of
 
 
-def classifier_name(name):
-    """Name of torchvision's ResNet in our classifier."""
-    return name.replace("fc.", "head.") if name.startswith("fc.") else f"backbone.{name}"
+def load_filled(network, names):
+    """The network with the filled values of all listed entries, from a state dict as the authors save it."""
+    load_unrolled(network, {f"encoder.{name}": filled_tensor(name, tuple(s), dtype_of(name)) for name, s in names})
+    return network.eval()
 
 
 def filled_resnet(encoder, names):
     num_classes = dict(names)["fc.weight"][0]
-    network = Classifier(build_backbone(encoder, output_stride=32), num_classes, bias=True)
-    return fill_from_names(network, names, classifier_name)
+    return load_filled(Classifier(build_backbone(encoder, output_stride=32), num_classes, bias=True), names)
 
 
 def double(golden, key):
@@ -128,7 +130,7 @@ def tiny_vgg(channels, sizes, names):
     network = VGGClassifier(build_backbone("vgg16", output_stride=32, width=1 / 64), sizes[-1], hidden=sizes[1])
     network.backbone.features = nn.Sequential(*layers)
     network.head.classifier[0] = nn.Linear(sizes[0], sizes[1])
-    return fill_from_names(network, names, vgg_classifier_from_torchvision).double()
+    return load_filled(network, names).double()
 
 
 @conforms("unrolled_lrp/unrolled_tiny_vgg")
@@ -230,7 +232,9 @@ def test_training_gradients(golden):
     encoder, copies = network.classifier, network.decoder_weights()
     images, num_classes = double(golden, "in_x"), params["classes"]
     targets = golden.tensor("in_seg_target"), golden.tensor("in_class_target"), params["batch_size"]
-    ordered = [(classifier_name(name)) for name, _ in names if not name.split(".")[-1].startswith(("running", "num_b"))]
+    ordered = [
+        classifier_from_authors(name) for name, _ in names if not name.split(".")[-1].startswith(("running", "num_b"))
+    ]
     parameters = [encoder.get_parameter(name) for name in ordered]
     in_decoder = [copies.get(name.removesuffix(".weight")) for name in ordered]
 

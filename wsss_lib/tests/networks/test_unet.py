@@ -6,10 +6,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from wsss_lib.networks.backbones import build_backbone
+from wsss_lib.networks.checkpoints import load_weights
 from wsss_lib.networks.classifier import Classifier
 from wsss_lib.networks.resnet import BasicBlock, Bottleneck
 from wsss_lib.networks.unet import POSITIVE, InverseBlock, UNet, build_unet, load_classifier, unet_from_authors
 from wsss_lib.networks.vgg_classifier import VGGClassifier
+from wsss_lib.tests.fill import fill_module
 
 SMALL = {"resnet18": {"width": 1 / 8}, "resnet50": {"width": 1 / 16}, "vgg16": {"width": 1 / 32}}
 SMALL |= {"vgg16_bn": {"width": 1 / 32}, "mobilenet_v2": {"width": 0.1}}
@@ -132,6 +134,50 @@ def test_the_authors_second_copy_of_the_encoder_is_left_aside():
     network = build_unet("resnet18", 3, width=1 / 8)
     names = [*network.state_dict(), "decoder.decoder.encoder.conv1.weight"]
     assert [unet_from_authors(name) for name in names] == [*network.state_dict(), None]
+
+
+def saved_by_authors(network):
+    """State dict of their U-Net; that of a ResNet has the encoder twice."""
+    stored = network.state_dict()
+    if hasattr(network.encoder, "features"):
+        return stored
+    return stored | {f"decoder.decoder.encoder.{name}": value for name, value in network.encoder.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "name, classification", [*product(("resnet18", "resnet50", "vgg16", "vgg16_bn"), (False, True))]
+)
+@torch.no_grad()
+def test_files_of_the_authors_load_whole(tmp_path, name, classification):
+    source = fill_module(build_unet(name, 4, classification=classification, **SMALL[name])).eval()
+    torch.save(saved_by_authors(source), tmp_path / "network.pth")
+    network = build_unet(name, 4, classification=classification, **SMALL[name]).eval()
+    loaded = load_weights(network, tmp_path / "network.pth", rename=unet_from_authors)
+    images = torch.rand(2, 3, 64, 32)
+    for ours, theirs in zip(network(images), source(images), strict=True):
+        assert torch.equal(ours, theirs) and ours.std() > 0
+    assert bool(loaded.unused) == name.startswith("resnet") and not loaded.missing
+
+
+def test_files_of_the_authors_other_networks_are_refused():
+    def refused(stored, match):
+        network = fill_module(build_unet("resnet18", 4, **SMALL["resnet18"]))
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        with pytest.raises(ValueError, match=match):
+            load_weights(network, stored, rename=unet_from_authors)
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+    with_head = build_unet("resnet18", 4, classification=True, **SMALL["resnet18"])
+    refused(saved_by_authors(with_head), r"unexpected: classification_head\.fc\.weight")
+    deeper = build_unet("resnet34", 4, **SMALL["resnet18"])
+    refused(saved_by_authors(deeper), r"unexpected: encoder\.layer1\.2\.conv1\.weight")
+    classes = build_unet("resnet18", 5, **SMALL["resnet18"])
+    refused(saved_by_authors(classes), r"other shapes: segmentation_head\.0\.bias \[5\] instead of \[4\]")
+    unrolled = {
+        "encoder.fc.weight": torch.zeros(4, 64),
+        "tied_weights_decoder.decoder.inv_conv1.m.weight": torch.ones(1),
+    }
+    refused(unrolled, r"missing: encoder\.conv1\.weight.*unexpected: encoder\.fc\.weight, tied_weights_decoder")
 
 
 def test_inputs_of_the_authors_are_positive():
