@@ -60,7 +60,7 @@ def test_a_child_dies_with_its_killed_parent_and_frees_its_lock(tmp_path):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     guard.wait_for_lock(lock)
-    wait_until(lambda: not alive(child), 5)
+    wait_until(lambda: not alive(child))
     parent.stdout.close()
 
 

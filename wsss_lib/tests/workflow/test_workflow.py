@@ -103,7 +103,7 @@ def test_killed_at_any_moment_and_started_again_it_completes(toy):
     assert toy.record("10_cam/demo") is None and len(orphans) >= 2
 
     second = toy.start("demo", "--only", "16_affinity")
-    wait_until(lambda: not set(orphans) & set(processes(str(toy.root))), 30)
+    wait_until(lambda: not set(orphans) & set(processes(str(toy.root))))
     wait_until(lambda: read_state(toy.project.state, "10_cam/demo").get("pid", first) != first)
     wait_until(working)
     os.kill(read_state(toy.project.state, "10_cam/demo")["pid"], signal.SIGKILL)
@@ -131,7 +131,7 @@ def test_an_interrupt_keeps_what_is_finished(toy):
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 130 and "finished runs are kept" in printed, printed
     assert states(printed) == {"10_cam/demo": "done", "10_cam/demo_long": "interrupted"}
-    wait_until(lambda: processes(str(toy.root)) == [], 30)
+    wait_until(lambda: processes(str(toy.root)) == [])
     assert toy.stale("demo", "--only", "10_cam", "--grid") == {"10_cam/demo_long"}
 
 
