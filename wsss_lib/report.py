@@ -1,4 +1,4 @@
-"""Tables of many runs, from their records: leader board, costs, environments."""
+"""Tables of many runs, from their records: leader board, curves over runs, costs, environments."""
 
 import re
 from collections.abc import Iterable
@@ -13,6 +13,10 @@ from wsss_lib.paths import PARAMS, outputs_root, run_folder
 from wsss_lib.tables import by_method, is_number
 
 RUN_NAME = re.compile(r"(?P<profile>[^_-]+)(?:_(?P<variant>.+?))?(?:-seed(?P<seed>\d+))?")
+SUPERVISION = ("image labels", "boxes", "some masks", "all masks")  # cheapest first
+MODELS_OF_MASKS = {"41_unet": "U-Net", "42_multitask_unet": "multi-task U-Net", "43_unrolled_lrp": "unrolled LRP"}
+NUMBER_OF_MASKS = re.compile(r"(?:(\d+)_masks)?")  # variants that change the number of masks and nothing of the method
+UNGUIDED = "without guidance"
 
 
 def read_records(pattern: str) -> list[dict[str, Any]]:
@@ -89,6 +93,85 @@ def leader_board(
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame.sort_values(metrics[order_by], ascending=False, na_position="last", kind="stable")
     return frame.dropna(axis="columns", how="all").reset_index(drop=True)
+
+
+def supervision(record: dict[str, Any]) -> str:
+    """One of ``SUPERVISION``: the dearest annotation that a method learns from, by the parameters of its run.
+
+    Pseudo labels and initial weights count as image labels, which is what the notebooks make them from.
+    """
+    given = record["parameters"]
+    if "num_masks" in given and given.get("mask_weight", 1):
+        return "some masks" if given["num_masks"] else "all masks"
+    if "labels_from" in given and not (given["labels_from"] or given.get("labels_folder")):
+        return "all masks"  # without pseudo labels, networks of segmentation learn the true masks
+    guided = any([given.get("localization_weight"), *given.get("localization_weights", [])])
+    return "boxes" if guided else "image labels"
+
+
+def by_supervision(board: pd.DataFrame, records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """A leader board in groups by supervision, which its first column names; each group keeps the board's order."""
+    if board.empty:
+        return pd.DataFrame(columns=["supervision"])
+    kinds = {method_name(r): SUPERVISION.index(supervision(r)) for r in records}
+    places = board["method"].map(kinds)
+    board = board.assign(supervision=[SUPERVISION[place] for place in places])
+    board = board.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
+    return board[["supervision", *board.columns.drop("supervision")]]
+
+
+def scores_over_masks(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Mean IoU on the reported split over the number of masks, as counted by the runs of both U-Nets and unrolled LRP.
+
+    Returns:
+        One row a model and number of masks: ``model``, ``masks``, ``mean``, ``std`` (NaN for one seed) and ``count``
+        of the seeds. Variants that change more than the number of masks are left out.
+    """
+    rows = []
+    for r in records:
+        if r["notebook"] in MODELS_OF_MASKS and NUMBER_OF_MASKS.fullmatch(r["variant"]):
+            score = r["scores"].get(f"mean_iou_{r['parameters']['report_split']}")
+            rows.append((MODELS_OF_MASKS[r["notebook"]], r["scores"].get("num_masks"), score))
+    frame = pd.DataFrame(rows, columns=["model", "masks", "score"]).astype({"masks": float, "score": float}).dropna()
+    return frame.groupby(["model", "masks"], sort=False)["score"].agg(["mean", "std", "count"]).reset_index()
+
+
+def masks_not_run(profile: str, records: Iterable[dict[str, Any]]) -> str:
+    """Numbers of masks whose parameter files were not run, by model; empty where none is missing."""
+    files = runs_of_profile(profile, records)["not run"]
+    missing = []
+    for notebook, model in MODELS_OF_MASKS.items():
+        variants = [
+            name.removeprefix(profile).removeprefix("_") for name in files.get(notebook, "").split("; ") if name
+        ]
+        found = [match[1] for match in map(NUMBER_OF_MASKS.fullmatch, variants) if match]
+        numbers = [*map(str, sorted(int(number) for number in found if number)), *["all"] * (None in found)]
+        missing += [f"{model} {', '.join(numbers)}"] if numbers else []
+    return "; ".join(missing)
+
+
+def guided_models(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Epochs on the Pareto fronts of the runs of model guidance, and the classifiers that they started from.
+
+    Returns:
+        One row a model: ``network``, ``loss`` (``UNGUIDED`` before guidance), ``depth``, and the scores ``micro_f1``,
+        ``epg`` and ``iou`` on the split on which runs choose, percent. Seeds and weights of a loss are not told apart.
+    """
+    scores, rows = ["micro_f1", "epg", "iou"], []
+    for r in records:
+        given = r["parameters"]
+        if r["notebook"] != "30_model_guidance":
+            continue
+        about = {"network": f"{given['backbone']} ({given['attribution']}) on {given['data']}", "depth": given["depth"]}
+        before = {name: r["scores"][f"unguided_{name}_{given['choose_split']}"] for name in scores}
+        rows.append(about | {"loss": UNGUIDED} | before)
+        if given["localization_weight"] and (before["micro_f1"] or 0) >= given["min_fscore"]:
+            epochs: dict[str, dict[str, Any]] = {}
+            for name, value in r["scores"]["front"].items():
+                epoch, _, score = name.rpartition(" ")
+                epochs.setdefault(epoch, about | {"loss": given["loss"]})[score] = value
+            rows += epochs.values()
+    return pd.DataFrame(rows, columns=["network", "loss", "depth", *scores]).dropna().drop_duplicates(ignore_index=True)
 
 
 def score_groups(records: Iterable[dict[str, Any]], group: str) -> pd.DataFrame:

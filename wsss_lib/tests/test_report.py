@@ -126,3 +126,112 @@ def test_short_names_tell_variants_apart():
     names = ["Erasing (KTSE)", "Erasing (KTSE) (baseline)", "IRN: relations", "IRN: relations (cam)", "A: b (c) d"]
     short = [report.short_name(name) for name in names]
     assert short == ["Erasing (KTSE)", "Erasing (KTSE) (baseline)", "IRN", "IRN (cam)", "A"]
+
+
+@pytest.mark.parametrize(
+    "parameters, expected",
+    [
+        ({"masks": "SegmentationClass", "train_split": "train_aug"}, "image labels"),
+        ({"labels_from": "16_affinity/demo", "train_masks": "SegmentationClassAug"}, "image labels"),
+        ({"labels_from": "", "train_masks": "SegmentationClassAug"}, "all masks"),
+        ({"labels_from": "", "labels_folder": "sem_seg"}, "image labels"),
+        ({"localization_weight": 0.0}, "image labels"),
+        ({"localization_weight": 0.2}, "boxes"),
+        ({"localization_weights": [0.0, 5.0]}, "boxes"),
+        ({"num_masks": 16, "mask_weight": 1.0}, "some masks"),
+        ({"num_masks": 0, "mask_weight": 1.0}, "all masks"),
+        ({"num_masks": 16, "mask_weight": 0.0}, "image labels"),
+    ],
+)
+def test_supervision_follows_from_the_parameters(parameters, expected):
+    assert report.supervision({"parameters": parameters}) == expected
+
+
+def made(notebook, variant="", seed=0, parameters=None, **scores):
+    """A record as read_records gives it."""
+    plain = {"report_split": "test", "choose_split": "val", "data": "benchmark"}
+    about = {"notebook": notebook, "profile": "demo", "variant": variant, "seed_number": seed, "title": notebook}
+    return about | {"parameters": plain | (parameters or {}), "scores": scores}
+
+
+def test_groups_of_the_board_keep_its_order():
+    masks = {"num_masks": 0}
+    runs = [
+        made("41_unet", parameters=masks, mean_iou_test=80.0),
+        made("10_cam", mean_iou_test=40.0),
+        made("10_cam", seed=1, mean_iou_test=44.0),
+        made("41_unet", "16_masks", parameters={"num_masks": 16}, mean_iou_test=30.0),
+        made("17_deeplab", parameters={"labels_from": "16_affinity/demo"}, mean_iou_test=60.0),
+        made("43_unrolled_lrp", parameters=masks, mean_iou_test=35.0),
+    ]
+    board = report.leader_board(runs, {"mean_iou_test": "mIoU"}, "mean_iou_test")
+    grouped = report.by_supervision(board, runs)
+    assert list(zip(grouped["supervision"], grouped["method"], strict=True)) == [
+        ("image labels", "17_deeplab"),
+        ("image labels", "10_cam"),
+        ("some masks", "41_unet (16_masks)"),
+        ("all masks", "41_unet"),
+        ("all masks", "43_unrolled_lrp"),
+    ]
+    assert grouped["mIoU"].tolist() == [60, 42, 30, 80, 35] and grouped["mIoU ±"].notna().tolist()[:2] == [False, True]
+    nothing = report.by_supervision(report.leader_board([], {"mean_iou_test": "mIoU"}, "mean_iou_test"), [])
+    assert list(nothing) == ["supervision"] and nothing.empty
+
+
+def test_scores_over_masks_are_means_over_seeds():
+    runs = [
+        made("43_unrolled_lrp", "16_masks", num_masks=16.0, mean_iou_test=20.0, mean_iou_val=90.0),
+        made("43_unrolled_lrp", "16_masks", seed=1, num_masks=16.0, mean_iou_test=24.0),
+        made("43_unrolled_lrp", "16_masks", seed=2, num_masks=16.0, mean_iou_test=None),
+        made("43_unrolled_lrp", "16_masks_as_authors", num_masks=16.0, mean_iou_test=99.0),
+        made("41_unet", num_masks=300.0, mean_iou_test=80.0),
+        made("10_cam", mean_iou_test=40.0),
+    ]
+    scores = report.scores_over_masks(runs).set_index(["model", "masks"])
+    assert scores.index.tolist() == [("unrolled LRP", 16), ("U-Net", 300)]
+    assert scores["mean"].tolist() == [22, 80] and scores["count"].tolist() == [2, 1]
+    assert scores["std"].iloc[0] == pytest.approx(np.std([20, 24], ddof=1)) and np.isnan(scores["std"].iloc[1])
+    assert report.scores_over_masks([]).empty
+
+
+def test_numbers_of_masks_that_were_not_run_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PARAMS", tmp_path)
+    files = ["41_unet/demo", "41_unet/demo_150_masks", "41_unet/demo_16_masks", "41_unet/paper_20_masks"]
+    for name in [*files, "42_multitask_unet/demo", "43_unrolled_lrp/demo_50_masks_as_authors"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").touch()
+    assert report.masks_not_run("demo", []) == "U-Net 16, 150, all; multi-task U-Net all"
+    assert report.masks_not_run("demo", [made("41_unet"), made("42_multitask_unet")]) == "U-Net 16, 150"
+    plain = [made("41_unet"), made("42_multitask_unet")]
+    runs = [*plain, made("41_unet", "16_masks"), made("41_unet", "150_masks", seed=1)]
+    assert report.masks_not_run("demo", runs) == ""
+
+
+def guided(seed, weight, front, loss="L1", min_fscore=0.0):
+    """A record of a run of model guidance, with F1, EPG and IoU of the epochs on its front."""
+    names = ("micro_f1", "epg", "iou")
+    epochs = {f"epoch {n} {name}": v for n, row in front.items() for name, v in zip(names, row, strict=True)}
+    about = {"backbone": "bcos", "attribution": "BCos", "depth": "Final", "loss": loss, "min_fscore": min_fscore}
+    before = {f"unguided_{name}_val": 10.0 * place + seed for place, name in enumerate(names, start=1)}
+    parameters = about | {"localization_weight": weight}
+    return made("30_model_guidance", f"{loss}_{weight}", seed, parameters, front=epochs, **before)
+
+
+def test_guided_models_of_all_seeds_stand_beside_the_unguided_ones():
+    runs = [
+        guided(0, 0.5, {4: (80.0, 60.0, 40.0), 12: (70.0, 65.0, 45.0)}),
+        guided(1, 0.5, {1: (75.0, 61.0, None)}),
+        guided(0, 0.0, {16: (90.0, 50.0, 30.0)}),
+        guided(0, 0.5, {16: (90.0, 50.0, 30.0)}, loss="Energy", min_fscore=50.0),
+        made("31_limited_annotations"),
+    ]
+    models = report.guided_models(runs)
+    assert set(models["network"]) == {"bcos (BCos) on benchmark"} and set(models["depth"]) == {"Final"}
+    rows = [tuple(row) for row in models[["loss", "micro_f1", "epg", "iou"]].itertuples(index=False)]
+    assert rows == [
+        ("without guidance", 10, 20, 30),
+        ("L1", 80, 60, 40),
+        ("L1", 70, 65, 45),
+        ("without guidance", 11, 21, 31),
+    ], "a run of weight 0, or below the least F1, was not guided; epochs without a score are left out"
+    assert report.guided_models([made("10_cam")]).empty
