@@ -200,19 +200,33 @@ def tables_of_paper(beside: pd.DataFrame, paper: str) -> pd.DataFrame:
 
 
 def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """What each run took: seconds, peak memory in MB, size of its files in MB, device, threads."""
+    """What the runs of each parameter file took, one row for all its seeds: number of runs, mean seconds, peak memory
+    in MB and size of the files in MB (the largest), devices, threads."""
     rows = [
         {
-            "run": r["run"],
+            "run": re.sub(r"-seed\d+$", "", r["run"]),
             "seconds": r["seconds"],
-            "peak memory (MB)": r["peak_memory_mb"],
-            "files (MB)": sum(made["bytes"] for made in r["files"].values()) / 1e6,
+            "memory": r["peak_memory_mb"],
+            "files": sum(made["bytes"] for made in r["files"].values()) / 1e6,
             "device": r["device"],
-            "threads": r["threads"],
+            "threads": str(r["threads"]),
         }
         for r in records
     ]
-    return pd.DataFrame(rows, columns=["run", "seconds", "peak memory (MB)", "files (MB)", "device", "threads"])
+
+    def listed(values: pd.Series) -> str:
+        return ", ".join(sorted(set(values)))
+
+    columns = {
+        "runs": ("seconds", "size"),
+        "seconds": ("seconds", "mean"),
+        "peak memory (MB)": ("memory", "max"),
+        "files (MB)": ("files", "max"),
+        "device": ("device", listed),
+        "threads": ("threads", listed),
+    }
+    table = pd.DataFrame(rows, columns=["run", "seconds", "memory", "files", "device", "threads"])
+    return table.groupby("run", sort=False).agg(**columns).reset_index()
 
 
 def environment(records: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -91,7 +91,9 @@ def test_leader_board_shows_the_parameters_asked_for(records):
 
 
 def test_costs_and_environments(records):
-    assert report.costs(records)["files (MB)"].tolist() == [1.5] * 5
+    costs = report.costs(records).set_index("run")
+    assert costs["files (MB)"].tolist() == [1.5] * len(costs) and costs["runs"].sum() == 5
+    assert costs.loc["10_cam/demo", "runs"] == 2 and costs.loc["10_cam/demo", "seconds"] == 2.0
     found = report.environment(records)
     assert found.shape[1] == 2 and found["2"]["runs"] == "10_cam/demo-seed1"
     assert found.loc["sources changed since"].tolist() == ["no", "yes"]
