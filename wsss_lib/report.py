@@ -117,6 +117,7 @@ def by_supervision(board: pd.DataFrame, records: Iterable[dict[str, Any]]) -> pd
     places = board["method"].map(kinds)
     board = board.assign(supervision=[SUPERVISION[place] for place in places])
     board = board.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
+    board["method"] = board["method"].map(short_name)
     return board[["supervision", *board.columns.drop("supervision")]]
 
 

@@ -1,4 +1,4 @@
-"""Leader boards whose rows stand in groups."""
+"""Leader boards: rows in groups, and the spread over seeds in the cell of its mean."""
 
 from collections.abc import Sequence
 
@@ -23,4 +23,19 @@ def grouped_table(frame: pd.DataFrame, group: str, *, highest: Sequence[str] = (
         for name in highest:
             best = rows.index[rows[name] == rows[name].max()]
             table.set_properties(subset=(best, [name]), **{"font-weight": "bold"})
+    return with_spread(table)
+
+
+def with_spread(table: Styler) -> Styler:
+    """The same table, where a column ``x ±`` stands behind the numbers of the column ``x`` instead of beside it.
+
+    >>> page = with_spread(styled_table(pd.DataFrame({"mIoU": [48.25], "mIoU ±": [0.5]}))).to_html()
+    >>> "48.2 ± 0.5" in page, "mIoU ±" in page
+    (True, False)
+    """
+    for name in table.data.columns.intersection([f"{mean} ±" for mean in table.data]):
+        mean = name.removesuffix(" ±")
+        for row, spread in table.data[name].dropna().items():
+            table.format(lambda value, spread=spread: f"{value:.1f} ± {spread:.1f}", subset=([row], [mean]))
+        table.hide([name], axis="columns")
     return table
