@@ -1,0 +1,93 @@
+"""The table of measurements in README.md, from the records of finished runs: ``python -m wsss_lib.measurements``.
+
+``params/measurements.yaml`` lists its rows; the table stands between two marks of the README, so that
+nobody types a number.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import yaml
+
+from wsss_lib.paths import PARAMS, PROJECT
+from wsss_lib.report import read_records
+from wsss_lib.store import write_text
+from wsss_lib.tables import is_number
+
+README = PROJECT / "README.md"
+MARKS = ("<!-- measurements: made by python -m wsss_lib.measurements -->\n", "<!-- end of measurements -->\n")
+SCORE = re.compile(r"\{(?:([\w/]+):)?(\w+)\}")
+NOT_RUN = "not run"
+
+
+def read_rows() -> list[dict[str, str]]:
+    """Rows of the table: ``what``, ``run``, and ``show``, a text with scores such as ``{mean_iou_val}`` in braces.
+
+    A score of another run is ``{15_fmix_cam/demo:mean_iou_val}``.
+    """
+    return yaml.safe_load((PARAMS / "measurements.yaml").read_text())
+
+
+def measurements(rows: Iterable[dict[str, str]], records: Iterable[dict[str, Any]]) -> str:
+    """The table in Markdown: mean over the seeds of a run, ± their sample standard deviation where there are two.
+
+    Args:
+        rows: see :func:`read_rows`.
+        records: see :func:`wsss_lib.report.read_records`.
+
+    Raises:
+        KeyError: a run was made and has no such score.
+    """
+    by_run: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        by_run.setdefault(re.sub(r"-seed\d+$", "", record["run"]), []).append(record)
+    lines = ["| what | score | seeds |", "|---|---|---|"]
+    for row in rows:
+        runs = {match[1] or row["run"] for match in SCORE.finditer(row["show"])}
+        if missing := [run for run in sorted(runs) if run not in by_run]:
+            lines.append(f"| {row['what']} | {NOT_RUN}: {', '.join(missing)} | 0 |")
+            continue
+
+        def shown(match: re.Match, run: str = row["run"]) -> str:
+            return mean_and_spread(by_run[match[1] or run], match[2])
+
+        seeds = min(len(by_run[run]) for run in runs)
+        lines.append(f"| {row['what']} | {SCORE.sub(shown, row['show'])} | {seeds} |")
+    return "\n".join([*lines, ""])
+
+
+def mean_and_spread(records: Iterable[dict[str, Any]], score: str) -> str:
+    """Mean of a score, and its spread where there is one.
+
+    >>> mean_and_spread([{"run": "a", "scores": {"f1": value}} for value in (1.0, 3.0)], "f1")
+    '2.0 ± 1.4'
+    """
+    values = []
+    for record in records:
+        if score not in record["scores"]:
+            raise KeyError(f"{record['run']} has no score {score!r}; it has {', '.join(sorted(record['scores']))}")
+        values += [record["scores"][score]] if is_number(record["scores"][score]) else []
+    if not values:
+        return "–"
+    return f"{np.mean(values):.1f}" + (f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else "")
+
+
+def with_table(text: str, table: str) -> str:
+    """The text with the table between its marks.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    before, mark, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (mark and end):
+        raise ValueError(f"the text should have the lines {MARKS[0].strip()} and {MARKS[1].strip()}")
+    return f"{before}{mark}\n{table}\n{end}{after}"
+
+
+if __name__ == "__main__":
+    made = measurements(read_rows(), read_records("*/demo*"))
+    write_text(README, with_table(README.read_text(), made))
+    print(made, end="")

@@ -1,0 +1,44 @@
+"""The table of the README: rows from records, gaps said; the committed table is that of the committed records."""
+
+import pytest
+
+from wsss_lib.measurements import MARKS, README, measurements, read_rows, with_table
+from wsss_lib.report import read_records
+
+RECORDS = [
+    {"run": "10_cam/demo", "scores": {"miou": 40.0, "gone": None}},
+    {"run": "10_cam/demo-seed1", "scores": {"miou": 44.0, "gone": None}},
+    {"run": "10_cam/demo_fast", "scores": {"miou": 30.0}},
+]
+
+
+@pytest.mark.parametrize(
+    "show, cell, seeds",
+    [
+        ("{miou}", "42.0 ± 2.8", 2),
+        ("{miou}; {10_cam/demo_fast:miou} without", "42.0 ± 2.8; 30.0 without", 1),
+        ("{gone}", "–", 2),
+        ("{miou}, {11_x/demo:miou}", "not run: 11_x/demo", 0),
+    ],
+)
+def test_a_row_is_the_mean_over_seeds(show, cell, seeds):
+    table = measurements([{"what": "CAM", "run": "10_cam/demo", "show": show}], RECORDS)
+    assert table.splitlines()[2] == f"| CAM | {cell} | {seeds} |"
+
+
+def test_a_score_that_no_record_has_is_an_error():
+    with pytest.raises(KeyError, match="10_cam/demo has no score 'moiu'; it has gone, miou"):
+        measurements([{"what": "CAM", "run": "10_cam/demo", "show": "{moiu}"}], RECORDS)
+
+
+def test_the_table_stands_between_its_marks():
+    text = with_table(f"a\n{MARKS[0]}old\n{MARKS[1]}b\n", "| new |\n")
+    assert text == f"a\n{MARKS[0]}\n| new |\n\n{MARKS[1]}b\n"
+    with pytest.raises(ValueError, match="end of measurements"):
+        with_table("nothing", "")
+
+
+def test_the_readme_shows_the_committed_records(monkeypatch):
+    monkeypatch.delenv("WSSS_OUTPUTS", raising=False)
+    made = with_table(README.read_text(), measurements(read_rows(), read_records("*/demo*")))
+    assert README.read_text() == made, "python -m wsss_lib.measurements writes it anew"
