@@ -14,6 +14,7 @@ from wsss_lib.paths import PARAMS
 from wsss_lib.tables import is_number
 
 RUNS = ("run", "against", "than_run", "than_against")
+VERDICTS = ("reproduced", "contradicted", "undecided", "not run")
 MIN_SEEDS = 3  # below it the spread of the seeds is not known, and nothing is decided
 COLUMNS = ["claim", "verdict", "seeds", "printed", "difference", "low", "high", "margin", "metric", "source", "paper"]
 
@@ -165,3 +166,17 @@ def judge(claims: Iterable[Claim], records: Iterable[Mapping[str, Any]], profile
         }
         rows.append(claim.model_dump(include={"claim", "paper", "source", "margin"}) | measured)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def count_verdicts(judged: pd.DataFrame) -> pd.DataFrame:
+    """How many claims of each paper came out how: one row a paper, one column for each of ``VERDICTS``.
+
+    Args:
+        judged: from :func:`judge`.
+
+    >>> judged = pd.DataFrame({"paper": ["B", "A", "A"], "verdict": ["not run", "undecided", "not run"]})
+    >>> count_verdicts(judged)["not run"].to_dict()
+    {'B': 1, 'A': 1}
+    """
+    counts = pd.crosstab(judged["paper"], judged["verdict"]).reindex(columns=VERDICTS, fill_value=0)
+    return counts.reindex(judged["paper"].unique()).rename_axis(columns=None)

@@ -1,6 +1,6 @@
-"""The table of measurements in README.md, from the records of finished runs: ``python -m wsss_lib.measurements``.
+"""The tables of results in README.md, from the records of finished runs: ``python -m wsss_lib.measurements``.
 
-``params/measurements.yaml`` lists its rows; the table stands between two marks of the README, so that
+``params/measurements.yaml`` lists the rows of the measurements. A table stands between two marks of the README, so that
 nobody types a number.
 """
 
@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import yaml
 
+from wsss_lib.claims import count_verdicts, judge, read_claims
+from wsss_lib.figures.tables import markdown_table
 from wsss_lib.paths import PARAMS, PROJECT
 from wsss_lib.report import read_records
 from wsss_lib.store import write_text
 from wsss_lib.tables import is_number
 
 README = PROJECT / "README.md"
-MARKS = ("<!-- measurements: made by python -m wsss_lib.measurements -->\n", "<!-- end of measurements -->\n")
+MARKS = ("<!-- {}: made by python -m wsss_lib.measurements -->\n", "<!-- end of {} -->\n")
 SCORE = re.compile(r"\{(?:([\w/]+):)?(\w+)\}")
 NOT_RUN = "not run"
 
@@ -74,20 +76,33 @@ def mean_and_spread(records: Iterable[dict[str, Any]], score: str) -> str:
     return f"{np.mean(values):.1f}" + (f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else "")
 
 
-def with_table(text: str, table: str) -> str:
-    """The text with the table between its marks.
+def verdicts(records: Iterable[dict[str, Any]]) -> str:
+    """How many claims of each paper came out how, in Markdown."""
+    counts = count_verdicts(judge(read_claims(), records, "demo"))
+    counts.loc["all"] = counts.sum()
+    return markdown_table(counts) + "\n"
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    """The text with the table between the marks of its name.
 
     Raises:
         ValueError: a mark is missing.
     """
-    before, mark, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not (mark and end):
-        raise ValueError(f"the text should have the lines {MARKS[0].strip()} and {MARKS[1].strip()}")
-    return f"{before}{mark}\n{table}\n{end}{after}"
+    begin, end = (mark.format(name) for mark in MARKS)
+    before, found, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end):
+        raise ValueError(f"the text should have the lines {begin.strip()} and {end.strip()}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def with_results(text: str) -> str:
+    """The README with the tables of all finished demo runs."""
+    records = read_records("*/demo*")
+    text = with_table(text, "measurements", measurements(read_rows(), records))
+    return with_table(text, "claims", verdicts(records))
 
 
 if __name__ == "__main__":
-    made = measurements(read_rows(), read_records("*/demo*"))
-    write_text(README, with_table(README.read_text(), made))
-    print(made, end="")
+    write_text(README, with_results(README.read_text()))

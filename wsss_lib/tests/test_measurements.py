@@ -2,8 +2,7 @@
 
 import pytest
 
-from wsss_lib.measurements import MARKS, README, measurements, read_rows, with_table
-from wsss_lib.report import read_records
+from wsss_lib.measurements import README, measurements, with_results, with_table
 
 RECORDS = [
     {"run": "10_cam/demo", "scores": {"miou": 40.0, "gone": None}},
@@ -32,13 +31,13 @@ def test_a_score_that_no_record_has_is_an_error():
 
 
 def test_the_table_stands_between_its_marks():
-    text = with_table(f"a\n{MARKS[0]}old\n{MARKS[1]}b\n", "| new |\n")
-    assert text == f"a\n{MARKS[0]}\n| new |\n\n{MARKS[1]}b\n"
-    with pytest.raises(ValueError, match="end of measurements"):
-        with_table("nothing", "")
+    begin, end = "<!-- x: made by python -m wsss_lib.measurements -->\n", "<!-- end of x -->\n"
+    assert with_table(f"a\n{begin}old\n{end}b\n", "x", "| new |\n") == f"a\n{begin}\n| new |\n\n{end}b\n"
+    with pytest.raises(ValueError, match="end of x"):
+        with_table(begin, "x", "")
 
 
 def test_the_readme_shows_the_committed_records(monkeypatch):
     monkeypatch.delenv("WSSS_OUTPUTS", raising=False)
-    made = with_table(README.read_text(), measurements(read_rows(), read_records("*/demo*")))
-    assert README.read_text() == made, "python -m wsss_lib.measurements writes it anew"
+    text = README.read_text()
+    assert text == with_results(text), "python -m wsss_lib.measurements writes it anew"
