@@ -29,13 +29,13 @@ def grouped_table(frame: pd.DataFrame, group: str, *, highest: Sequence[str] = (
 def with_spread(table: Styler) -> Styler:
     """The same table, where a column ``x ±`` stands behind the numbers of the column ``x`` instead of beside it.
 
-    >>> page = with_spread(styled_table(pd.DataFrame({"mIoU": [48.25], "mIoU ±": [0.5]}))).to_html()
-    >>> "48.2 ± 0.5" in page, "mIoU ±" in page
-    (True, False)
+    >>> frame = pd.DataFrame({"mIoU": [48.25], "mIoU ±": [0.5], "F1": [90.0], "F1 ±": [1.5]})
+    >>> page = with_spread(styled_table(frame)).to_html()
+    >>> "48.2 ± 0.5" in page, "90.0 ± 1.5" in page, "mIoU ±" in page, "F1 ±" in page
+    (True, True, False, False)
     """
-    for name in table.data.columns.intersection([f"{mean} ±" for mean in table.data]):
-        mean = name.removesuffix(" ±")
+    spreads = list(table.data.columns.intersection([f"{mean} ±" for mean in table.data]))
+    for name in spreads:
         for row, spread in table.data[name].dropna().items():
-            table.format(lambda value, spread=spread: f"{value:.1f} ± {spread:.1f}", subset=([row], [mean]))
-        table.hide([name], axis="columns")
-    return table
+            table.format(f"{{:.1f}} ± {spread:.1f}", subset=([row], [name.removesuffix(" ±")]))
+    return table.hide(spreads, axis="columns")  # all at once: a later call would show the earlier ones again
