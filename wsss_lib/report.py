@@ -60,6 +60,17 @@ def short_name(method: str) -> str:
     return head + variant
 
 
+def label(method: str) -> str:
+    """The shortest name of a method, for rows of pictures: its abbreviation where the title has one, and the variant.
+
+    >>> label("Class activation maps (CAM): where a classifier looks"), label("IRN: relations between pixels (cam)")
+    ('CAM', 'IRN (cam)')
+    """
+    name = short_name(method)
+    abbreviation = re.match(r"[^(]*\(([A-Z][^)]*)\)(.*)", name)
+    return abbreviation[1] + abbreviation[2] if abbreviation else name
+
+
 def leader_board(
     records: Iterable[dict[str, Any]], metrics: dict[str, str], order_by: str, parameters: dict[str, str] | None = None
 ) -> pd.DataFrame:
