@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "tables": {"paths"},
     "report": {"paths", "files", "tables"},
     "claims": {"paths", "tables"},
+    "measurements": {"paths", "store", "tables", "report", "claims", "figures"},
     "explore": {"paths", "files", "store", "data", "labels", "scores", "figures"},
     "run": {"paths", "parameters", "files"},
     "networks": set(),
