@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -42,7 +43,13 @@ def class_labels():
         (root / "JPEGImages" / f"{name}.jpg").touch()
         write_annotation(root / "Annotations" / f"{name}.xml", ["cat"])
 
+    def one_by_one():
+        """Each annotation parsed as a tree."""
+        trees = (ElementTree.parse(root / "Annotations" / f"{name}.xml") for name in names)
+        shown = ({element.text for element in tree.iterfind("object/name")} for tree in trees)
+        return np.array([[float(name in of_image) for name in CLASSES] for of_image in shown])
+
     def read(folder=folder):  # the folder lives as long as the form
         return VocDataset(root, "train", masks="none").class_labels.numpy()
 
-    return read, read
+    return one_by_one, read
