@@ -118,13 +118,12 @@ def verdict(differences: Iterable[float], direction: str = "higher", margin: flo
 
 
 def scores_by_seed(records: Iterable[Mapping[str, Any]], run: str, metric: str) -> dict[int, float]:
-    """A score of a run for every seed that has it: seed number -> percent."""
-    scores = {}
-    for record in records:
-        seed = record["seed_number"]
-        if record["run"].removesuffix(f"-seed{seed}") == run and is_number(record["scores"].get(metric)):
-            scores[seed] = float(record["scores"][metric])
-    return scores
+    """A score of the runs of a parameter file for every seed that has it: seed number -> percent."""
+    return {
+        record["seed_number"]: float(record["scores"][metric])
+        for record in records
+        if record["parameter_file"] == run and is_number(record["scores"].get(metric))
+    }
 
 
 def paired_differences(claim: Claim, records: Iterable[Mapping[str, Any]]) -> dict[int, float]:

@@ -5,16 +5,16 @@ nobody types a number.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from math import isnan
 from typing import Any
 
-import numpy as np
 import yaml
 
 from wsss_lib.claims import count_verdicts, judge, read_claims
 from wsss_lib.figures.tables import markdown_table
 from wsss_lib.paths import PARAMS, PROJECT
-from wsss_lib.report import read_records
+from wsss_lib.report import mean_and_std, read_records
 from wsss_lib.store import write_text
 from wsss_lib.tables import is_number
 
@@ -44,7 +44,7 @@ def measurements(rows: Iterable[dict[str, str]], records: Iterable[dict[str, Any
     """
     by_run: dict[str, list[dict[str, Any]]] = {}
     for record in records:
-        by_run.setdefault(re.sub(r"-seed\d+$", "", record["run"]), []).append(record)
+        by_run.setdefault(record["parameter_file"], []).append(record)
     lines = ["| what | score | seeds |", "|---|---|---|"]
     for row in rows:
         runs = {match[1] or row["run"] for match in SCORE.finditer(row["show"])}
@@ -60,20 +60,17 @@ def measurements(rows: Iterable[dict[str, str]], records: Iterable[dict[str, Any
     return "\n".join([*lines, ""])
 
 
-def mean_and_spread(records: Iterable[dict[str, Any]], score: str) -> str:
+def mean_and_spread(records: Collection[dict[str, Any]], score: str) -> str:
     """Mean of a score, and its spread where there is one.
 
     >>> mean_and_spread([{"run": "a", "scores": {"f1": value}} for value in (1.0, 3.0)], "f1")
     '2.0 ± 1.4'
     """
-    values = []
     for record in records:
         if score not in record["scores"]:
             raise KeyError(f"{record['run']} has no score {score!r}; it has {', '.join(sorted(record['scores']))}")
-        values += [record["scores"][score]] if is_number(record["scores"][score]) else []
-    if not values:
-        return "–"
-    return f"{np.mean(values):.1f}" + (f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else "")
+    mean, std = mean_and_std(r["scores"][score] for r in records if is_number(r["scores"][score]))
+    return "–" if isnan(mean) else f"{mean:.1f}" + ("" if isnan(std) else f" ± {std:.1f}")
 
 
 def verdicts(records: Iterable[dict[str, Any]]) -> str:

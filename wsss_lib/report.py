@@ -22,7 +22,8 @@ UNGUIDED = "without guidance"
 def read_records(pattern: str) -> list[dict[str, Any]]:
     """Records of the finished runs whose id fits a pattern such as ``*/demo*``, in the order of the notebooks.
 
-    Each has ``notebook``, ``profile``, ``variant`` (empty for the plain file) and ``seed_number`` added.
+    Each has ``notebook``, ``profile``, ``variant`` (empty for the plain file), ``seed_number`` and ``parameter_file``
+    (its id without the seed) added.
     """
     records = []
     for path in sorted(outputs_root().glob("*/*/record.json")):
@@ -38,6 +39,7 @@ def read_records(pattern: str) -> list[dict[str, Any]]:
                 "profile": parts["profile"],
                 "variant": parts["variant"] or "",
                 "seed_number": int(parts["seed"] or 0),
+                "parameter_file": run_id.removesuffix(f"-seed{parts['seed']}"),
             }
         )
     return records
@@ -71,6 +73,16 @@ def label(method: str) -> str:
     return abbreviation[1] + abbreviation[2] if abbreviation else name
 
 
+def mean_and_std(values: Iterable[float]) -> tuple[float, float]:
+    """Mean, and sample standard deviation; NaN where there are no values, and a single one has no spread.
+
+    >>> mean_and_std([1.0, 3.0]), mean_and_std([5.0])
+    ((2.0, 1.4142135623730951), (5.0, nan))
+    """
+    series = pd.Series(list(values), dtype=float)
+    return float(series.mean()), float(series.std())
+
+
 def leader_board(
     records: Iterable[dict[str, Any]], metrics: dict[str, str], order_by: str, parameters: dict[str, str] | None = None
 ) -> pd.DataFrame:
@@ -91,8 +103,7 @@ def leader_board(
         row: dict[str, Any] = {"method": method_name(group[0]), "notebook": notebook, "seeds": len(group)}
         row |= {heading: group[0]["parameters"].get(name) for name, heading in parameters.items()}
         for name, heading in metrics.items():
-            row[heading] = np.mean(scores[name]) if scores[name] else np.nan
-            row[f"{heading} ±"] = np.std(scores[name], ddof=1) if len(scores[name]) > 1 else np.nan
+            row[heading], row[f"{heading} ±"] = mean_and_std(scores[name])
         rows.append(row)
     columns = [
         "method",
@@ -216,7 +227,7 @@ def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     in MB and size of the files in MB (the largest), devices, threads."""
     rows = [
         {
-            "run": re.sub(r"-seed\d+$", "", r["run"]),
+            "run": r["parameter_file"],
             "seconds": r["seconds"],
             "memory": r["peak_memory_mb"],
             "files": sum(made["bytes"] for made in r["files"].values()) / 1e6,
@@ -263,8 +274,7 @@ def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataF
     """
     seeds: dict[str, list[int]] = {}
     for r in records:
-        variant = f"_{r['variant']}" if r["variant"] else ""
-        seeds.setdefault(f"{r['notebook']}/{r['profile']}{variant}", []).append(r["seed_number"])
+        seeds.setdefault(r["parameter_file"], []).append(r["seed_number"])
     rows: dict[str, dict[str, list[str]]] = {}
     for path in sorted([*PARAMS.glob(f"*/{profile}.yaml"), *PARAMS.glob(f"*/{profile}_*.yaml")]):
         notebook, found = path.parent.name, seeds.get(f"{path.parent.name}/{path.stem}", [])

@@ -28,8 +28,8 @@ T_975 = {1: 12.706, 2: 4.303, 3: 3.182}  # 97.5 % quantile of Student's t, from 
 
 
 def record(run, **scores):
-    seed = run.partition("-seed")[2]
-    return {"run": run, "seed_number": int(seed or 0), "scores": scores}
+    parameter_file, _, seed = run.partition("-seed")
+    return {"run": run, "parameter_file": parameter_file, "seed_number": int(seed or 0), "scores": scores}
 
 
 @pytest.mark.parametrize("differences", [[1.0, 3.0], [1.0, 2.0, 4.5], [0.5, -1.0, 2.0, 7.0]])

@@ -5,9 +5,9 @@ import pytest
 from wsss_lib.measurements import README, measurements, with_results, with_table
 
 RECORDS = [
-    {"run": "10_cam/demo", "scores": {"miou": 40.0, "gone": None}},
-    {"run": "10_cam/demo-seed1", "scores": {"miou": 44.0, "gone": None}},
-    {"run": "10_cam/demo_fast", "scores": {"miou": 30.0}},
+    {"run": "10_cam/demo", "parameter_file": "10_cam/demo", "scores": {"miou": 40.0, "gone": None}},
+    {"run": "10_cam/demo-seed1", "parameter_file": "10_cam/demo", "scores": {"miou": 44.0, "gone": None}},
+    {"run": "10_cam/demo_fast", "parameter_file": "10_cam/demo_fast", "scores": {"miou": 30.0}},
 ]
 
 

@@ -39,10 +39,11 @@ def records(tmp_path, monkeypatch):
 
 
 def test_records_know_profile_variant_and_seed(records):
-    parts = {r["run"]: (r["notebook"], r["profile"], r["variant"], r["seed_number"]) for r in records}
+    about = ("notebook", "profile", "variant", "seed_number", "parameter_file")
+    parts = {r["run"]: tuple(r[name] for name in about) for r in records}
     assert len(parts) == 5 and "10_cam/smoke" not in parts
-    assert parts["10_cam/demo-seed1"] == ("10_cam", "demo", "", 1)
-    assert parts["13_mixup_cam/demo_fast"] == ("13_mixup_cam", "demo", "fast", 0)
+    assert parts["10_cam/demo-seed1"] == ("10_cam", "demo", "", 1, "10_cam/demo")
+    assert parts["13_mixup_cam/demo_fast"] == ("13_mixup_cam", "demo", "fast", 0, "13_mixup_cam/demo_fast")
 
 
 def test_leader_board_gives_mean_and_spread_and_leaves_out_other_tasks(records):
@@ -153,6 +154,7 @@ def made(notebook, variant="", seed=0, parameters=None, **scores):
     """A record as read_records gives it."""
     plain = {"report_split": "test", "choose_split": "val", "data": "benchmark"}
     about = {"notebook": notebook, "profile": "demo", "variant": variant, "seed_number": seed, "title": notebook}
+    about["parameter_file"] = f"{notebook}/demo_{variant}".removesuffix("_")
     return about | {"parameters": plain | (parameters or {}), "scores": scores}
 
 
