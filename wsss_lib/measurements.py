@@ -1,7 +1,7 @@
 """The tables of results in README.md, from the records of finished runs: ``python -m wsss_lib.measurements``.
 
-``params/measurements.yaml`` lists the rows of the measurements. A table stands between two marks of the README, so that
-nobody types a number.
+``params/measurements.yaml`` lists the rows of measurements, table by table. A table stands between two marks of the
+README, so that nobody types a number.
 """
 
 import re
@@ -24,8 +24,8 @@ SCORE = re.compile(r"\{(?:([\w/]+):)?(\w+)\}")
 NOT_RUN = "not run"
 
 
-def read_rows() -> list[dict[str, str]]:
-    """Rows of the table: ``what``, ``run``, and ``show``, a text with scores such as ``{mean_iou_val}`` in braces.
+def read_rows() -> dict[str, list[dict[str, str]]]:
+    """Rows of each table: ``what``, ``run``, and ``show``, a text with scores such as ``{mean_iou_val}`` in braces.
 
     A score of another run is ``{15_fmix_cam/demo:mean_iou_val}``.
     """
@@ -36,7 +36,7 @@ def measurements(rows: Iterable[dict[str, str]], records: Iterable[dict[str, Any
     """The table in Markdown: mean over the seeds of a run, ± their sample standard deviation where there are two.
 
     Args:
-        rows: see :func:`read_rows`.
+        rows: of one table, see :func:`read_rows`.
         records: see :func:`wsss_lib.report.read_records`.
 
     Raises:
@@ -45,18 +45,18 @@ def measurements(rows: Iterable[dict[str, str]], records: Iterable[dict[str, Any
     by_run: dict[str, list[dict[str, Any]]] = {}
     for record in records:
         by_run.setdefault(record["parameter_file"], []).append(record)
-    lines = ["| what | score | seeds |", "|---|---|---|"]
+    lines = ["| what | score | seeds | time |", "|---|---|---|---|"]
     for row in rows:
         runs = {match[1] or row["run"] for match in SCORE.finditer(row["show"])}
         if missing := [run for run in sorted(runs) if run not in by_run]:
-            lines.append(f"| {row['what']} | {NOT_RUN}: {', '.join(missing)} | 0 |")
+            lines.append(f"| {row['what']} | {NOT_RUN}: {', '.join(missing)} | 0 | |")
             continue
 
         def shown(match: re.Match, run: str = row["run"]) -> str:
             return mean_and_spread(by_run[match[1] or run], match[2])
 
         seeds = min(len(by_run[run]) for run in runs)
-        lines.append(f"| {row['what']} | {SCORE.sub(shown, row['show'])} | {seeds} |")
+        lines.append(f"| {row['what']} | {SCORE.sub(shown, row['show'])} | {seeds} | {minutes(by_run[row['run']])} |")
     return "\n".join([*lines, ""])
 
 
@@ -71,6 +71,16 @@ def mean_and_spread(records: Collection[dict[str, Any]], score: str) -> str:
             raise KeyError(f"{record['run']} has no score {score!r}; it has {', '.join(sorted(record['scores']))}")
     mean, std = mean_and_std(r["scores"][score] for r in records if is_number(r["scores"][score]))
     return "–" if isnan(mean) else f"{mean:.1f}" + ("" if isnan(std) else f" ± {std:.1f}")
+
+
+def minutes(records: Iterable[dict[str, Any]]) -> str:
+    """Mean time of runs.
+
+    >>> minutes([{"seconds": 80.0}, {"seconds": 120.0}]), minutes([{"seconds": 3.0}])
+    ('1.7 min', '0.1 min')
+    """
+    mean, _ = mean_and_std(record["seconds"] / 60 for record in records)
+    return f"{mean:.1f} min"
 
 
 def verdicts(records: Iterable[dict[str, Any]]) -> str:
@@ -95,10 +105,11 @@ def with_table(text: str, name: str, table: str) -> str:
 
 
 def with_results(text: str) -> str:
-    """The README with the tables of all finished demo runs."""
-    records = read_records("*/demo*")
-    text = with_table(text, "measurements", measurements(read_rows(), records))
-    return with_table(text, "claims", verdicts(records))
+    """The README with the tables of all finished demo and photos runs."""
+    records = {profile: read_records(f"*/{profile}*") for profile in ("demo", "photos")}
+    for name, rows in read_rows().items():
+        text = with_table(text, name, measurements(rows, [*records["demo"], *records["photos"]]))
+    return with_table(text, "claims", verdicts(records["demo"]))
 
 
 if __name__ == "__main__":
