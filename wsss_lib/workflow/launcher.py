@@ -21,6 +21,7 @@ from wsss_lib.workflow.guard import visible_gpus
 from wsss_lib.workflow.plan import PlannedRun
 from wsss_lib.workflow.progress import Progress, duration
 from wsss_lib.workflow.project import Project, unknown
+from wsss_lib.workflow.prose import renew_prose
 from wsss_lib.workflow.states import forget_states, read_state
 
 HERE = Path(__file__).parent
@@ -156,6 +157,8 @@ class Launch:
         self.since = time.time()
         found = statuses(project, plan, fresh)
         self.stale = [run_id for run_id in plan if not found[run_id].up_to_date]
+        for run_id in plan.keys() - set(self.stale):
+            renew_prose(project, plan[run_id], found[run_id])
         self.expected = {run_id: expected_seconds(project, plan[run_id]) for run_id in self.stale}
         self.final: dict[str, dict[str, Any]] = {}
 

@@ -155,16 +155,25 @@ def finish(project: Project, run: PlannedRun, now: Fingerprint) -> None:
         raise RunFailed("the page ended without run.finish(...) in its last cell") from None
     if undeclared := sorted(record["inputs"].keys() - now.inputs.keys()):
         raise RunFailed(f"the page read {undeclared[0]}, which none of its parameters *_from names")
-    note = f"{run.run_id} · hash {now.digest[:12]}"
     scrub(folder / NOTEBOOK)
-    render(folder, PAGE, note)
-    if run.patterns:
-        render(folder, INDEX, note, links=pages_of(project, folder, now.inputs))
-    pages = [folder / name for name in (NOTEBOOK, PAGE, *([INDEX] if run.patterns else []))]
     record["hash"], record["fingerprint"] = now.digest, now.parts
-    record["files"] |= {page.name: describe(page) for page in pages}
+    record["files"] |= render_pages(project, run, now.digest, now.inputs)
     write_json(folder / DRAFT, record)
     os.replace(folder / DRAFT, folder / RECORD)
+
+
+def render_pages(project: Project, run: PlannedRun, digest: str, inputs: Iterable[str]) -> dict[str, Any]:
+    """Write the executed page of a finished run as HTML, that of a report with links to the pages of ``inputs`` too.
+
+    Returns:
+        The pages as a record describes its files.
+    """
+    folder, note = project.folder(run.run_id), f"{run.run_id} · hash {digest[:12]}"
+    render(folder, PAGE, note)
+    if run.patterns:
+        render(folder, INDEX, note, links=pages_of(project, folder, inputs))
+    pages = [folder / name for name in (NOTEBOOK, PAGE, *([INDEX] if run.patterns else []))]
+    return {page.name: describe(page) for page in pages}
 
 
 def scrub(page: Path) -> None:

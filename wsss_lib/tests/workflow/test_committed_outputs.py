@@ -8,8 +8,8 @@ import pytest
 
 from wsss_lib.paths import PROJECT
 from wsss_lib.workflow.fingerprint import statuses
-from wsss_lib.workflow.plan import Planner, Request
 from wsss_lib.workflow.project import Project
+from wsss_lib.workflow.prose import finished_runs, renew_prose
 
 KEPT = {".json", ".csv", ".md", ".ipynb", ".png"}
 
@@ -33,13 +33,15 @@ def project(tmp_path) -> Project:
 
 
 def test_committed_records_are_up_to_date(project):
-    run_ids = sorted(
-        f"{path.parent.parent.name}/{path.parent.name}" for path in project.outputs.glob("*/*/record.json")
-    )
-    planner = Planner(project, Request())
-    plan = planner.closed(planner.needed(run_id, "the test") for run_id in run_ids)
-    stale = {run_id: status.reasons for run_id, status in statuses(project, plan, check_files=False).items()}
-    assert {run_id: reasons for run_id, reasons in stale.items() if reasons} == {}
+    found = statuses(project, finished_runs(project), check_files=False)
+    assert {run_id: status.reasons for run_id, status in found.items() if status.reasons} == {}
+
+
+def test_committed_pages_carry_the_prose_of_their_notebooks(project):
+    plan = finished_runs(project)
+    found = statuses(project, plan, check_files=False)
+    renewed = [run_id for run_id in plan if renew_prose(project, plan[run_id], found[run_id])]
+    assert not renewed, "python -m wsss_lib.workflow.prose brings it to the pages"
 
 
 def test_committed_outputs_are_small():
