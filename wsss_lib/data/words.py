@@ -56,11 +56,6 @@ class WordVectors:
             raise ValueError(f"no vector for {len(missing)} words: {', '.join(missing[:10])}; leave their concepts out")
         return [self.index[word] for word in words]
 
-    def without(self, words: Collection[str]) -> "WordVectors":
-        """The vocabulary without some words, whether it has them or not."""
-        kept = [row for row, word in enumerate(self.words) if word not in words]
-        return WordVectors(tuple(self.words[row] for row in kept), self.vectors[kept])
-
     def permuted(self, seed: int) -> "WordVectors":
         """The same words with each other's vectors: a control in which words carry no meaning."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))

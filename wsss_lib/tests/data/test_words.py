@@ -83,11 +83,3 @@ def test_the_control_keeps_words_and_vectors_but_not_their_pairs():
     assert control.words == words.words and sorted(control.vectors.flatten().tolist()) == list(range(1, 9))
     assert not torch.equal(control.vectors, words.vectors)
     assert torch.equal(control.vectors, words.permuted(0).vectors)
-
-
-def test_words_can_be_left_out():
-    words = WordVectors(("cat", "dog", "car"), torch.arange(6.0).reshape(3, 2)).without(["dog", "absent"])
-    assert words.words == ("cat", "car") and words.index == {"cat": 0, "car": 1}
-    assert words.vectors.tolist() == [[0.0, 1.0], [4.0, 5.0]]
-    with pytest.raises(ValueError, match="vocabulary is empty"):
-        words.without(words.words)
