@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from wsss_lib.networks.ktse import build_ktse, holds_whole_network
-from wsss_lib.networks.resnet38 import GatedPyramidClassifier, ResNet38
+from wsss_lib.networks.resnet38 import GatedPyramidClassifier, GatedPyramidHead, ResNet38
 
 NARROW = {"width": 1 / 16, "channels": 8}
 
@@ -70,3 +70,23 @@ def test_any_backbone(name, size, options):
     rows, columns = (-(-side // 8) for side in size)
     assert output.logits.shape == (2, 5) and output.maps.shape == (2, 5, rows, columns)
     assert output.segmentation_logits.shape == (2, 6, rows, columns) and output.logits.isfinite().all()
+
+
+@torch.no_grad()
+def test_sides_of_the_pyramid():
+    torch.manual_seed(3)
+    features = torch.randn(1, 16, 12, 12)
+    fine = build_ktse("resnet18", 3, channels=16, stages=3, width=0.25, sides=[12, 12, 12, 12]).head
+    coarse = build_ktse("resnet18", 3, channels=16, stages=3, width=0.25, sides=[1, 1, 1, 1]).head
+    coarse.load_state_dict(fine.state_dict())
+    assert torch.equal(fine(features).maps, coarse(features).maps)
+    # one cell: the pooled maps are even, and only zeros beyond the border, up to three gates away, tell places apart
+    assert coarse(features).gated_maps[..., 3:-3, 3:-3].std((2, 3)).max() < 1e-6
+    assert fine(features).gated_maps[..., 3:-3, 3:-3].std((2, 3)).min() > 1e-3
+    assert GatedPyramidHead.SIDES == (2, 4, 8, 16) == build_ktse("resnet38", 3, **NARROW).head.SIDES
+
+
+@pytest.mark.parametrize("sides", [[2, 4, 8], [1, 2, 3, 5, 8], [4, 2, 8, 16], [0, 1, 2, 3]])
+def test_sides_that_are_no_pyramid_are_refused(sides):
+    with pytest.raises(ValueError, match="coarse to fine"):
+        build_ktse("resnet38", 3, sides=sides, **NARROW)
