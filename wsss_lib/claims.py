@@ -16,7 +16,10 @@ from wsss_lib.tables import is_number
 RUNS = ("run", "against", "than_run", "than_against")
 VERDICTS = ("reproduced", "contradicted", "undecided", "not run")
 MIN_SEEDS = 3  # below it the spread of the seeds is not known, and nothing is decided
-COLUMNS = ["claim", "verdict", "seeds", "printed", "difference", "low", "high", "margin", "metric", "source", "paper"]
+COLUMNS = [
+    *("claim", "verdict", "seeds", "printed", "difference", "low", "high"),
+    *("direction", "margin", "compared", "source", "paper"),
+]
 
 
 class Claim(BaseModel):
@@ -142,6 +145,18 @@ def paired_differences(claim: Claim, records: Iterable[Mapping[str, Any]]) -> di
     return {seed: first[seed] - second[seed] for seed in first if seed in second}
 
 
+def compared(claim: Claim) -> str:
+    """What the difference of a claim is taken of, in one line; runs of a trend follow in brackets.
+
+    >>> compared(Claim(claim="c", paper="p", source="s", run="2_b/demo", against="1_a/demo", metric="f1_val"))
+    '2_b/demo − 1_a/demo: f1_val'
+    """
+    other = claim.against_metric or claim.metric
+    runs = claim.run if claim.run == claim.against else f"{claim.run} − {claim.against}"
+    trend = f" (less {claim.than_run} − {claim.than_against})" if claim.than_run else ""
+    return f"{runs}{trend}: {claim.metric}" + (f" − {other}" if other != claim.metric else "")
+
+
 def judge(claims: Iterable[Claim], records: Iterable[Mapping[str, Any]], profile: str) -> pd.DataFrame:
     """One row a claim: what was compared, the mean difference with its interval, and the verdict.
 
@@ -155,7 +170,7 @@ def judge(claims: Iterable[Claim], records: Iterable[Mapping[str, Any]], profile
         differences = paired_differences(claim, records)
         low, high = interval(differences.values())
         measured = {
-            "metric": claim.metric,
+            "compared": compared(claim),
             "difference": np.mean(list(differences.values())) if differences else np.nan,
             "low": low,
             "high": high,
@@ -163,7 +178,7 @@ def judge(claims: Iterable[Claim], records: Iterable[Mapping[str, Any]], profile
             "verdict": verdict(differences.values(), claim.direction, claim.margin),
             "printed": np.nan if claim.printed is None else claim.printed,
         }
-        rows.append(claim.model_dump(include={"claim", "paper", "source", "margin"}) | measured)
+        rows.append(claim.model_dump(include={"claim", "paper", "source", "direction", "margin"}) | measured)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

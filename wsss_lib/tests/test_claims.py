@@ -6,6 +6,7 @@ import statistics
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from wsss_lib import claims, tables
 from wsss_lib.parameters import read_parameters
@@ -14,7 +15,7 @@ from wsss_lib.paths import NOTEBOOKS, PARAMS
 FIELDS = {"claim": "b is better", "paper": "p", "source": "Table 1", "run": "2_b/{profile}", "against": "1_a/{profile}"}
 WITHOUT_PRINTS = {"Unrolled LRP (Yu et al., xAI 2024)"}  # papers whose tables could not be read
 CLAIMS = {  # of each paper; a claim that is taken out, or put in, is counted here
-    "Model guidance, ICCV 2023": 26,
+    "Model guidance, ICCV 2023": 30,
     "Sub-category and mixing CAMs (report)": 22,
     "Unrolled LRP (Yu et al., xAI 2024)": 14,
     "KTSE, ECCV 2024": 7,
@@ -126,6 +127,25 @@ def test_every_claim_names_parameter_files_and_papers_with_prints():
                 assert (PARAMS / f"{run}.yaml").exists(), f"{claim.claim}: no parameter file makes {run}"
                 assert "seed" in read_parameters(NOTEBOOKS / f"{run.split('/')[0]}.ipynb").names
             assert (one.run, one.metric) != (one.against, one.against_metric), claim.claim
+
+
+def splits_of(run):
+    """Splits that a parameter file names, or the file of the maps that it refines; those of 32 are fixed."""
+    notebook = run.split("/")[0]
+    values = read_parameters(NOTEBOOKS / f"{notebook}.ipynb").defaults
+    values |= yaml.safe_load((PARAMS / f"{run}.yaml").read_text()) or {}
+    named = {value for name, value in values.items() if name.endswith("split")}
+    named |= splits_of(values["maps_from"]) if values.get("maps_from") else set()
+    return named | ({"test"} if notebook == "32_waterbirds" else set())
+
+
+@pytest.mark.parametrize("profile", ["demo", "photos", "paper"])
+def test_every_claim_compares_splits_that_its_runs_score(profile):
+    """A score is named after its split: one that the run does not read would leave the claim "not run" for ever."""
+    for claim in (one.in_profile(profile) for one in claims.read_claims()):
+        for run, metric in ((claim.run, claim.metric), (claim.against, claim.against_metric)):
+            if (PARAMS / f"{run}.yaml").exists():
+                assert metric.rpartition("_")[2] in splits_of(run), f"{claim.claim}: {run} has no score {metric}"
 
 
 def test_claims_are_distinct_and_none_is_dropped():
