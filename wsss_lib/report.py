@@ -224,7 +224,7 @@ def tables_of_paper(beside: pd.DataFrame, paper: str) -> pd.DataFrame:
 
 def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """What the runs of each parameter file took, one row for all its seeds: number of runs, mean seconds, peak memory
-    in MB and size of the files in MB (the largest), devices, threads."""
+    in MB and size of the files in MB (the largest), devices, threads, first digits of the fingerprints of its data."""
     rows = [
         {
             "run": r["parameter_file"],
@@ -233,6 +233,7 @@ def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
             "files": sum(made["bytes"] for made in r["files"].values()) / 1e6,
             "device": r["device"],
             "threads": str(r["threads"]),
+            "data": ", ".join(f"{split} {fingerprint[:6]}" for split, fingerprint in r["data"].items()),
         }
         for r in records
     ]
@@ -247,8 +248,9 @@ def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
         "files (MB)": ("files", "max"),
         "device": ("device", listed),
         "threads": ("threads", listed),
+        "data": ("data", listed),
     }
-    table = pd.DataFrame(rows, columns=["run", "seconds", "memory", "files", "device", "threads"])
+    table = pd.DataFrame(rows, columns=["run", "seconds", "memory", "files", "device", "threads", "data"])
     return table.groupby("run", sort=False).agg(**columns).reset_index()
 
 

@@ -26,6 +26,7 @@ def records(tmp_path, monkeypatch):
             "hash": str(number),
             "scores": scores,
             "parameters": {"data": "benchmark"},
+            "data": {"train": "0123456789abcdef"},
             "seconds": 2.0,
             "peak_memory_mb": 100,
             "device": "cpu",
@@ -95,6 +96,7 @@ def test_costs_and_environments(records):
     costs = report.costs(records).set_index("run")
     assert costs["files (MB)"].tolist() == [1.5] * len(costs) and costs["runs"].sum() == 5
     assert costs.loc["10_cam/demo", "runs"] == 2 and costs.loc["10_cam/demo", "seconds"] == 2.0
+    assert costs.loc["10_cam/demo", "data"] == "train 012345"
     found = report.environment(records)
     assert found.shape[1] == 2 and found["2"]["runs"] == "10_cam/demo-seed1"
     assert found.loc["sources changed since"].tolist() == ["no", "yes"]
