@@ -15,6 +15,7 @@ from wsss_lib.workflow.project import PROFILES, PlanError, Project, unknown
 RUN_NAME = re.compile(r"(?P<file>[A-Za-z0-9][A-Za-z0-9_.]*?)(?:-seed(?P<seed>[1-9]\d*))?")
 OWN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 INPUT_SUFFIX = "_from"  # a parameter of this ending names runs whose files the notebook reads
+EVERY_IMAGE = {"max_images": 0, "map_batch": 1, "test_batch": 1}  # all of a folder, of any size, one by one
 
 
 @dataclass(frozen=True)
@@ -285,6 +286,8 @@ def in_order(plan: dict[str, PlannedRun]) -> dict[str, PlannedRun]:
 def prediction(project: Project, weights_from: str, images: Path, name: str) -> dict[str, PlannedRun]:
     """The run that applies the weights of an earlier run to a folder of images without masks; it has no other inputs.
 
+    It reads all images of the folder, once and one by one, since their sizes may differ.
+
     Args:
         weights_from: the earlier run; a whole one is used as it is, whatever has changed since; else it is made first.
         images: folder of the user's images.
@@ -306,8 +309,10 @@ def prediction(project: Project, weights_from: str, images: Path, name: str) -> 
         raise PlanError(f"{notebook} cannot predict: it has no parameter {lacking[0]!r}")
     source = planner.needed(weights_from, "predict") if missing_files(project.folder(weights_from)) else None
     earlier = source.parameters if source else project.record(weights_from)["parameters"]
-    values = {key: value for key, value in earlier.items() if key in spec.names}
+    values = spec.defaults | {key: value for key, value in earlier.items() if key in spec.names}
     values |= {key: "" for key, value in values.items() if key.endswith(INPUT_SUFFIX) and isinstance(value, str)}
     values |= {"weights_from": weights_from, "data": str(images.resolve()), "masks": "none"}
+    values |= {key: value for key, value in EVERY_IMAGE.items() if key in values}
+    values |= {key: values["report_split"] for key in ("choose_split", "seed_split") if key in values}
     run = planner.planned(f"{notebook}/{name}", spec.validate(values), Promise(""))
     return planner.closed([run, source]) if source else {run.run_id: run}

@@ -4,13 +4,19 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from wsss_lib.data.batch import make_loader
+from wsss_lib.data.transforms import WholeImage
+from wsss_lib.data.voc import open_dataset
 from wsss_lib.files import write_json
+from wsss_lib.networks.base import IMAGENET
 from wsss_lib.parameters import ParameterError
+from wsss_lib.paths import PROJECT
 from wsss_lib.tests.workflow.toy import BODY, PARAMETERS, write_notebook
 from wsss_lib.workflow.launcher import Machine
 from wsss_lib.workflow.plan import Request, make_plan, prediction
-from wsss_lib.workflow.project import PlanError
+from wsss_lib.workflow.project import PlanError, Project
 
 
 def plan(toy, *names, **options):
@@ -156,6 +162,25 @@ def test_prediction_has_no_other_inputs(toy, tmp_path):
         r for r in prediction(toy.project, "10_cam/demo_second", tmp_path, "mine").values() if r.run_id.endswith("mine")
     )
     assert run.inputs == ("10_cam/demo_second",) and run.parameters["baseline_from"] == ""
+
+
+@pytest.mark.parametrize(
+    "trained", ["10_cam/demo", "15_fmix_cam/demo", "17_deeplab/demo", "20_ktse/demo", "22_beco/demo", "10_cam/paper"]
+)
+def test_prediction_reads_every_photograph_once_whatever_its_size(tmp_path, trained):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for name, size in {"a": (40, 30), "b": (20, 50)}.items():
+        Image.new("RGB", size).save(photographs / f"{name}.png")
+    project = Project(PROJECT, tmp_path / "outputs")
+    values = prediction(project, trained, photographs, "mine")[f"{trained.partition('/')[0]}/mine"].parameters
+    splits = [values[name] for name in ("choose_split", "report_split", "seed_split") if name in values]
+    assert len(splits) > 1 and len(set(splits)) == 1 and values["max_images"] == 0
+    options = {name: values[name] for name in ("masks", "max_images")}
+    dataset = open_dataset(values["data"], splits[0], classes=["cat"], **options)
+    (batch_size,) = (values[name] for name in ("map_batch", "test_batch") if name in values)
+    loader = make_loader(dataset, WholeImage(IMAGENET), batch_size=batch_size, seed=0)
+    assert [(batch.ids, batch.sizes) for batch in loader] == [(["a"], [(30, 40)]), (["b"], [(50, 20)])]
 
 
 def test_single_runs_can_be_chosen(toy):
