@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -241,14 +241,19 @@ class Planner:
 
 
 def typed(parameter: Parameter, text: str) -> Any:
-    """Text of the command line as a value that the parameter's type can check.
+    """Text of the command line as a value that the parameter's type can check; text that is no number stays text.
 
     >>> typed(Parameter("scales", "list[float]", [], ""), "[0.5, 1]")
-    ['0.5', '1']
+    [0.5, 1.0]
     """
-    if not parameter.kind.startswith("list["):
+    if parameter.kind.startswith("list["):
+        element = replace(parameter, kind=parameter.kind.removeprefix("list[").removesuffix("]"))
+        items = (item.strip().strip("'\"") for item in text.strip().strip("[]").split(","))
+        return [typed(element, item) for item in items if item]
+    try:
+        return {"int": int, "float": float}.get(parameter.kind, str)(text)
+    except ValueError:
         return text
-    return [item.strip().strip("'\"") for item in text.strip().strip("[]").split(",") if item.strip()]
 
 
 def input_parameters(spec: ParameterSpec) -> list[str]:

@@ -73,6 +73,18 @@ def test_settings_are_typed_by_the_parameters_cell(toy):
     )
 
 
+def test_a_number_among_choices_can_be_set(toy):
+    lines = (
+        PARAMETERS["10_cam"] + "\noutput_stride: int = 8  # one of 8, 16; px\nlevels: list[int] = [8]  # one of 8, 16"
+    )
+    write_notebook(toy.root / "notebooks/10_cam.ipynb", lines, BODY["10_cam"])
+    made = plan(toy, "10_cam", settings={"output_stride": "16", "levels": "[16, 8]"})["10_cam/demo"].parameters
+    assert made["output_stride"] == 16 and made["levels"] == [16, 8]
+    for text, shown in {"32": "32", "many": "'many'"}.items():
+        with pytest.raises(ParameterError, match=f"parameter output_stride is {shown}; Input should be 8 or 16"):
+            plan(toy, "10_cam", settings={"output_stride": text})
+
+
 @pytest.mark.parametrize(
     "names, options, error, words",
     [
