@@ -71,6 +71,10 @@ class Request:
     settings: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
 
+    def names(self, run_id: str) -> bool:
+        """Whether a run, at any seed, is asked for by itself or with its notebook; all are where ``only`` is empty."""
+        return not self.only or bool({run_id.partition("/")[0], run_id.partition("-seed")[0]} & set(self.only))
+
 
 def make_plan(project: Project, request: Request) -> dict[str, PlannedRun]:
     """All runs of a request and those they need, by id, each after its inputs.
