@@ -69,13 +69,19 @@ def fingerprint(
 
 
 def finished_inputs(project: Project, run: PlannedRun) -> dict[str, str]:
-    """Hashes of the runs that ``run`` reads, from their records as they are now; without those that are not whole."""
+    """Hashes of the runs that ``run`` reads, from their records as they are now; without those that are not whole.
+
+    A run of JupyterLab has no hash: where it is named, its record file is hashed instead; patterns leave it out.
+    """
     matching = []
     if run.patterns:
         found = (f"{path.parent.parent.name}/{path.parent.name}" for path in project.outputs.glob(f"[0-9]*/*/{RECORD}"))
         matching = [run_id for run_id in sorted(found) if run.reads(run_id)]
     records = {run_id: project.record(run_id) for run_id in (*run.inputs, *matching)}
-    return {run_id: record["hash"] for run_id, record in records.items() if record and record["hash"]}
+    hashes = {run_id: record["hash"] for run_id, record in records.items() if record}
+    by_hand = [run_id for run_id in run.inputs if run_id in hashes and not hashes[run_id]]
+    hashes |= {run_id: file_hash(project.folder(run_id) / RECORD) for run_id in by_hand}
+    return {run_id: digest for run_id, digest in hashes.items() if digest}
 
 
 @dataclass(frozen=True)
