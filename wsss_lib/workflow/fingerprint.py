@@ -174,8 +174,11 @@ def code_cells(notebook: Path) -> list[str]:
 
 
 def imported_modules(library: Path, cells: Iterable[str]) -> dict[str, str]:
-    """Hash by name of every module of the library that ``cells`` import, and that those import, at any depth."""
-    waiting = {name for cell in cells for name in _imports(_without_magics(cell), library, "")}
+    """Hash by name of every module of the library that ``cells`` import, and that those import, at any depth.
+
+    A cell that is no Python imports nothing: its run will fail and show it, and the other runs of a plan need not.
+    """
+    waiting = {name for cell in cells if _is_python(cell) for name in _imports(_without_magics(cell), library, "")}
     found: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
@@ -185,6 +188,14 @@ def imported_modules(library: Path, cells: Iterable[str]) -> dict[str, str]:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         waiting |= _imports(source, library, package) - found.keys()
     return dict(sorted(found.items()))
+
+
+def _is_python(cell: str) -> bool:
+    try:
+        ast.parse(_without_magics(cell))
+    except SyntaxError:
+        return False
+    return True
 
 
 def _without_magics(cell: str) -> str:

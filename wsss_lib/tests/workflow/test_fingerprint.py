@@ -143,6 +143,15 @@ def test_imports_are_followed_however_they_are_written(toy, cell, modules):
     assert set(imported_modules(toy.project.library, [cell])) == modules
 
 
+def test_a_cell_that_is_no_python_imports_nothing_and_counts(whole):
+    write_notebook(whole.project.notebook("20_break"), PARAMETERS["20_break"], [*BODY["20_break"], "files = !ls"])
+    found = reasons(whole)
+    assert found["20_break/demo"] == ["code of the notebook changed"] and found["10_cam/demo"] == []
+    cells = ["def f(:\n    import wsss_lib.maps.weights", "import wsss_lib.maps.weights"]
+    assert imported_modules(whole.project.library, cells[:1]) == {}
+    assert imported_modules(whole.project.library, cells) == imported_modules(whole.project.library, cells[1:])
+
+
 def test_tree_hash_sees_values_and_names():
     base = tree_hash("def f(x, *, y=1):\n    return f'{x:>{y}} a' 'b'")
     assert base == tree_hash('def f(x, *, y = 0x1):\n    """Doc."""\n    return (f"{x:>{y}} ab")')
