@@ -156,7 +156,7 @@ class Planner:
         path = self.request.file
         if not path.is_file():
             raise PlanError(f"--params: there is no file {path}")
-        if len(self.request.only) != 1:
+        if len(self.request.only) != 1 or "/" in self.request.only[0]:
             raise PlanError("--params FILE needs --only with the one notebook that the file is for")
         (notebook,) = self.selected()
         if not OWN_NAME.fullmatch(path.stem):

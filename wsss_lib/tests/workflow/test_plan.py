@@ -14,7 +14,7 @@ from wsss_lib.networks.base import IMAGENET
 from wsss_lib.parameters import ParameterError
 from wsss_lib.paths import PROJECT
 from wsss_lib.tests.workflow.toy import BODY, PARAMETERS, write_notebook
-from wsss_lib.workflow.launcher import Machine
+from wsss_lib.workflow.launcher import Machine, machine
 from wsss_lib.workflow.plan import Request, make_plan, prediction
 from wsss_lib.workflow.project import PlanError, Project
 
@@ -132,6 +132,7 @@ def test_a_parameter_file_of_the_user_names_its_run(toy):
     for names, file, words in [
         (("10_cam",), taken, "the run 10_cam/demo belongs to"),
         ((), path, "--params FILE needs --only"),
+        (("10_cam/demo",), path, "--params FILE needs --only with the one notebook"),
         (("10_cam",), toy.write("elsewhere/a-b.yaml", ""), "letters, digits and _"),
         (("10_cam",), toy.root / "none.yaml", "there is no file"),
     ]:
@@ -212,3 +213,12 @@ def test_runs_share_the_cores_and_omp_num_threads_caps_them(monkeypatch, asked, 
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
     assert Machine(Path(), True, jobs, ()).threads == threads
+
+
+def test_the_folder_of_a_machine_is_seen_from_the_caller(monkeypatch, tmp_path):
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster/config.yaml").write_text("executor: slurm\n")
+    monkeypatch.setenv("WSSS_CALLED_FROM", str(tmp_path))
+    for on in ("cluster", str(tmp_path / "cluster")):
+        assert machine(on, 3) == Machine(tmp_path / "cluster", False, 3, ())
+    assert machine("slurm", None).profile.name == "slurm"
