@@ -35,7 +35,7 @@ options
 commands
   predict --from RUN --images DIR [--out NAME]
                      maps, label maps and overlays for your own photographs, with the weights of a run, as 10_cam/demo;
-                     a file classes.txt in DIR names your own classes
+                     the classes are those that the run was trained on
   test [PYTEST OPTIONS]   the test suite
   bench              two steps of every paper parameter file: time and memory
   lab                JupyterLab in the same environment

@@ -31,7 +31,7 @@ def run(chosen: argparse.Namespace) -> int:
         file=chosen.params,
     )
     plan = make_plan(project, request)
-    fresh = [run_id for run_id in plan if chosen.fresh and plan[run_id].notebook in (request.only or project.stems)]
+    fresh = [run_id for run_id in plan if chosen.fresh and request.names(run_id)]
     on = machine(chosen.on, chosen.jobs)
     if chosen.list:
         list_plan(project, plan, statuses(project, plan, fresh), sys.stdout)

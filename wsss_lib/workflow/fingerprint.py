@@ -69,13 +69,19 @@ def fingerprint(
 
 
 def finished_inputs(project: Project, run: PlannedRun) -> dict[str, str]:
-    """Hashes of the runs that ``run`` reads, from their records as they are now; without those that are not whole."""
+    """Hashes of the runs that ``run`` reads, from their records as they are now; without those that are not whole.
+
+    A run of JupyterLab has no hash: where it is named, its record file is hashed instead; patterns leave it out.
+    """
     matching = []
     if run.patterns:
         found = (f"{path.parent.parent.name}/{path.parent.name}" for path in project.outputs.glob(f"[0-9]*/*/{RECORD}"))
         matching = [run_id for run_id in sorted(found) if run.reads(run_id)]
     records = {run_id: project.record(run_id) for run_id in (*run.inputs, *matching)}
-    return {run_id: record["hash"] for run_id, record in records.items() if record and record["hash"]}
+    hashes = {run_id: record["hash"] for run_id, record in records.items() if record}
+    by_hand = [run_id for run_id in run.inputs if run_id in hashes and not hashes[run_id]]
+    hashes |= {run_id: file_hash(project.folder(run_id) / RECORD) for run_id in by_hand}
+    return {run_id: digest for run_id, digest in hashes.items() if digest}
 
 
 @dataclass(frozen=True)
@@ -168,8 +174,11 @@ def code_cells(notebook: Path) -> list[str]:
 
 
 def imported_modules(library: Path, cells: Iterable[str]) -> dict[str, str]:
-    """Hash by name of every module of the library that ``cells`` import, and that those import, at any depth."""
-    waiting = {name for cell in cells for name in _imports(_without_magics(cell), library, "")}
+    """Hash by name of every module of the library that ``cells`` import, and that those import, at any depth.
+
+    A cell that is no Python imports nothing: its run will fail and show it, and the other runs of a plan need not.
+    """
+    waiting = {name for cell in cells if _is_python(cell) for name in _imports(_without_magics(cell), library, "")}
     found: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
@@ -179,6 +188,14 @@ def imported_modules(library: Path, cells: Iterable[str]) -> dict[str, str]:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         waiting |= _imports(source, library, package) - found.keys()
     return dict(sorted(found.items()))
+
+
+def _is_python(cell: str) -> bool:
+    try:
+        ast.parse(_without_magics(cell))
+    except SyntaxError:
+        return False
+    return True
 
 
 def _without_magics(cell: str) -> str:

@@ -63,13 +63,13 @@ class Machine:
 
 
 def machine(on: str, jobs: int | None) -> Machine:
-    """The machine of a profile, by name or by folder.
+    """The machine of a profile, by name or by folder as seen from where the command was given.
 
     Raises:
         PlanError: there is no such profile.
     """
     known = {path.parent.name: path.parent for path in sorted((HERE / "profiles").glob("*/config.yaml"))}
-    profile = known.get(on, Path(on))
+    profile = known.get(on, Path(os.environ.get("WSSS_CALLED_FROM", ".")) / on)
     if not (profile / "config.yaml").is_file():
         raise unknown("machine", on, [*known, "or a folder with a snakemake config.yaml"])
     settings = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8")) or {}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -15,6 +15,7 @@ from wsss_lib.workflow.project import PROFILES, PlanError, Project, unknown
 RUN_NAME = re.compile(r"(?P<file>[A-Za-z0-9][A-Za-z0-9_.]*?)(?:-seed(?P<seed>[1-9]\d*))?")
 OWN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 INPUT_SUFFIX = "_from"  # a parameter of this ending names runs whose files the notebook reads
+EVERY_IMAGE = {"max_images": 0, "map_batch": 1, "test_batch": 1}  # all of a folder, of any size, one by one
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,10 @@ class Request:
     grid: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
+
+    def names(self, run_id: str) -> bool:
+        """Whether a run, at any seed, is asked for by itself or with its notebook; all are where ``only`` is empty."""
+        return not self.only or bool({run_id.partition("/")[0], run_id.partition("-seed")[0]} & set(self.only))
 
 
 def make_plan(project: Project, request: Request) -> dict[str, PlannedRun]:
@@ -151,7 +156,7 @@ class Planner:
         path = self.request.file
         if not path.is_file():
             raise PlanError(f"--params: there is no file {path}")
-        if len(self.request.only) != 1:
+        if len(self.request.only) != 1 or "/" in self.request.only[0]:
             raise PlanError("--params FILE needs --only with the one notebook that the file is for")
         (notebook,) = self.selected()
         if not OWN_NAME.fullmatch(path.stem):
@@ -240,14 +245,19 @@ class Planner:
 
 
 def typed(parameter: Parameter, text: str) -> Any:
-    """Text of the command line as a value that the parameter's type can check.
+    """Text of the command line as a value that the parameter's type can check; text that is no number stays text.
 
     >>> typed(Parameter("scales", "list[float]", [], ""), "[0.5, 1]")
-    ['0.5', '1']
+    [0.5, 1.0]
     """
-    if not parameter.kind.startswith("list["):
+    if parameter.kind.startswith("list["):
+        element = replace(parameter, kind=parameter.kind.removeprefix("list[").removesuffix("]"))
+        items = (item.strip().strip("'\"") for item in text.strip().strip("[]").split(","))
+        return [typed(element, item) for item in items if item]
+    try:
+        return {"int": int, "float": float}.get(parameter.kind, str)(text)
+    except ValueError:
         return text
-    return [item.strip().strip("'\"") for item in text.strip().strip("[]").split(",") if item.strip()]
 
 
 def input_parameters(spec: ParameterSpec) -> list[str]:
@@ -285,6 +295,8 @@ def in_order(plan: dict[str, PlannedRun]) -> dict[str, PlannedRun]:
 def prediction(project: Project, weights_from: str, images: Path, name: str) -> dict[str, PlannedRun]:
     """The run that applies the weights of an earlier run to a folder of images without masks; it has no other inputs.
 
+    It reads all images of the folder, once and one by one, since their sizes may differ.
+
     Args:
         weights_from: the earlier run; a whole one is used as it is, whatever has changed since; else it is made first.
         images: folder of the user's images.
@@ -306,8 +318,10 @@ def prediction(project: Project, weights_from: str, images: Path, name: str) -> 
         raise PlanError(f"{notebook} cannot predict: it has no parameter {lacking[0]!r}")
     source = planner.needed(weights_from, "predict") if missing_files(project.folder(weights_from)) else None
     earlier = source.parameters if source else project.record(weights_from)["parameters"]
-    values = {key: value for key, value in earlier.items() if key in spec.names}
+    values = spec.defaults | {key: value for key, value in earlier.items() if key in spec.names}
     values |= {key: "" for key, value in values.items() if key.endswith(INPUT_SUFFIX) and isinstance(value, str)}
     values |= {"weights_from": weights_from, "data": str(images.resolve()), "masks": "none"}
+    values |= {key: value for key, value in EVERY_IMAGE.items() if key in values}
+    values |= {key: values["report_split"] for key in ("choose_split", "seed_split") if key in values}
     run = planner.planned(f"{notebook}/{name}", spec.validate(values), Promise(""))
     return planner.closed([run, source]) if source else {run.run_id: run}

@@ -7,6 +7,7 @@ import torch
 
 from wsss_lib.tests.bench import load_benchmarks, run_benchmarks
 from wsss_lib.tests.bench.papers import run_papers
+from wsss_lib.workflow.project import PlanError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +18,10 @@ def main(arguments: list[str] | None = None) -> int:
     only = parser.parse_args(arguments).only or ""
     kind, _, notebook = only.partition("/")
     if kind == "paper":
-        return 0 if run_papers(notebook) else 1
+        try:
+            return 0 if run_papers(notebook) else 1
+        except PlanError as error:
+            parser.error(str(error))
     known = load_benchmarks()
     chosen = [one for name, one in known.items() if only in name]
     if not chosen:

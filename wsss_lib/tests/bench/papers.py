@@ -8,8 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wsss_lib.files import RECORD, read_json
+from wsss_lib.parameters import read_parameters
 from wsss_lib.paths import PROJECT
 from wsss_lib.tests.bench.stand_ins import write_stand_ins
+from wsss_lib.workflow.plan import Request, make_plan
+from wsss_lib.workflow.project import Project
 
 SMALL = {
     "max_steps": "2",
@@ -27,14 +30,28 @@ SMALL = {
 }
 
 
+def small_runs(project: Project, only: str = "") -> list[str]:
+    """Words of the command that runs the paper files: of all notebooks, or of one with the runs that it needs.
+
+    Args:
+        only: a notebook, or one run of it; the runs that it needs are named too, so that they are small as well.
+
+    Raises:
+        PlanError: there is no such notebook, or it has no paper file.
+    """
+    plan = make_plan(project, Request("paper", (only,) if only else (), grid=True))
+    notebooks = {run.notebook for run in plan.values()}
+    known = {name for notebook in notebooks for name in read_parameters(project.notebook(notebook)).names}
+    settings = [word for name, value in SMALL.items() if name in known for word in ("--set", f"{name}={value}")]
+    return ["paper", "--grid", *settings, *(["--only", *plan] if only else [])]
+
+
 def run_papers(only: str = "", show: Callable[[str], object] = print) -> bool:
     """Run them all, or those of one notebook, and show seconds and memory; whether every one came to its end."""
     with tempfile.TemporaryDirectory() as temporary:
         data, outputs = Path(temporary) / "data", Path(temporary) / "outputs"
         write_stand_ins(data)
-        settings = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
-        command = [sys.executable, "-m", "wsss_lib.workflow", "paper", "--grid", *settings]
-        command += ["--only", only] if only else []
+        command = [sys.executable, "-m", "wsss_lib.workflow", *small_runs(Project(outputs=outputs), only)]
         environment = os.environ | {"WSSS_DATA": str(data), "WSSS_OUTPUTS": str(outputs)}
         finished = subprocess.run(command, cwd=PROJECT, env=environment)
         show(f"{'paper parameter file, two steps and two images a split':<52} {'seconds':>9} {'peak MB':>9}")

@@ -5,6 +5,10 @@ import pytest
 
 from wsss_lib.tests import bench
 from wsss_lib.tests.bench import Benchmark, __main__, benchmark, load_benchmarks, measure, run_benchmarks
+from wsss_lib.tests.bench.papers import SMALL, small_runs
+from wsss_lib.workflow import cli
+from wsss_lib.workflow.plan import Request, make_plan
+from wsss_lib.workflow.project import Project
 
 
 def pausing(seconds, result=1.0):
@@ -69,6 +73,24 @@ def test_the_command_chooses_by_name_and_fails_where_a_goal_is_missed(monkeypatc
     with pytest.raises(SystemExit):
         __main__.main(["--only", "product"])
     assert "easy sum, easy sort, hard sum" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("only, lacking", [("", set()), ("10_cam", {"teacher_weights"}), ("17_deeplab", {"min_count"})])
+def test_small_settings_are_those_of_the_runs(tmp_path, only, lacking):
+    project = Project(outputs=tmp_path)
+    chosen = cli.parse(small_runs(project, only))
+    assert lacking <= SMALL.keys() - chosen.settings.keys() and (only or set(chosen.settings) == set(SMALL))
+    request = Request(chosen.profile, tuple(chosen.only), grid=chosen.grid, settings=chosen.settings)
+    runs = make_plan(project, request).values()
+    assert {run.parameters["max_images"] for run in runs if "max_images" in run.parameters} == {2}
+    if only == "17_deeplab":
+        assert "10_cam" in {run.notebook for run in runs}, "what it needs is small too"
+
+
+def test_a_notebook_without_paper_files_is_named(capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(["--only", "paper/10_cm"])
+    assert "unknown notebook '10_cm' (did you mean 10_cam?)" in capsys.readouterr().err
 
 
 def test_files_of_the_folder_are_found_and_their_forms_can_be_set_up():

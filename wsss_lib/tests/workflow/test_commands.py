@@ -10,6 +10,7 @@ import venv
 import pytest
 
 from wsss_lib.paths import PROJECT
+from wsss_lib.workflow import cli, commands
 from wsss_lib.workflow.commands import remove_uncommitted
 
 FILES = {
@@ -39,6 +40,23 @@ def test_clean_leaves_what_is_committed_and_what_is_not_ours(toy, checkout):
     own = set() if checkout else {"10_cam/mine/record.json"}
     assert left == {name for name, keep in FILES.items() if keep} | {*OTHERS} | own
     assert not toy.project.folder("10_cam/demo/maps").exists()
+
+
+@pytest.mark.parametrize(
+    "words, fresh",
+    [
+        (["--only", "16_affinity/demo", "--seeds", "2"], ["16_affinity/demo", "16_affinity/demo-seed1"]),
+        (["--only", "10_cam", "16_affinity/demo"], ["10_cam/demo", "16_affinity/demo"]),
+        (["--only", "10_cam"], ["10_cam/demo"]),
+        ([], ["10_cam/demo", "16_affinity/demo", "20_break/demo", "21_after/demo", "90_report/demo"]),
+    ],
+)
+def test_fresh_runs_are_those_that_the_command_names(toy, monkeypatch, words, fresh):
+    launched = {}
+    monkeypatch.setattr(commands, "Project", lambda: toy.project)
+    monkeypatch.setattr(commands, "launch", lambda project, plan, on, fresh: launched.update(plan=plan, fresh=fresh))
+    commands.run(cli.parse([*words, "--fresh"]))
+    assert sorted(launched["fresh"]) == fresh and set(fresh) <= set(launched["plan"])
 
 
 @pytest.fixture

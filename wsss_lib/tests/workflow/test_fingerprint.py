@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from wsss_lib.files import list_files, write_json
+from wsss_lib.files import file_hash, list_files, write_json
 from wsss_lib.tests.workflow.toy import BODY, PARAMETERS, write_notebook
-from wsss_lib.workflow.fingerprint import fingerprint, imported_modules, statuses, tree_hash
+from wsss_lib.workflow.fingerprint import fingerprint, finished_inputs, imported_modules, statuses, tree_hash
 from wsss_lib.workflow.plan import Request, make_plan
 
 
@@ -111,6 +111,20 @@ def test_finished_runs_outside_the_plan_count_for_the_report(whole):
     assert reasons(whole)["90_report/demo"] == ["10_cam/demo-seed1 changed"]
 
 
+def test_a_run_of_jupyterlab_counts_where_it_is_named(whole):
+    before = reasons(whole)
+    page = {"hash": None, "parameters": {}, "files": {}, "seconds": 1}
+    write_json(whole.file("10_cam/lab", "record.json"), page)
+    write_json(whole.file("10_cam/demo_by_hand", "record.json"), page)
+    assert reasons(whole) == before, "patterns do not find it"
+    (run,) = make_plan(whole.project, Request(only=("16_affinity",), settings={"maps_from": "10_cam/lab"})).values()
+    first = finished_inputs(whole.project, run)
+    assert first == {"10_cam/lab": file_hash(whole.file("10_cam/lab", "record.json"))}
+    write_json(whole.file("10_cam/lab", "record.json"), page | {"seconds": 2})
+    assert finished_inputs(whole.project, run).keys() == first.keys() != set()
+    assert finished_inputs(whole.project, run) != first, "made again"
+
+
 @pytest.mark.parametrize(
     "cell, modules",
     [
@@ -127,6 +141,15 @@ def test_finished_runs_outside_the_plan_count_for_the_report(whole):
 def test_imports_are_followed_however_they_are_written(toy, cell, modules):
     toy.write("wsss_lib/lazy.py", "def f():\n    from . import paths\n")
     assert set(imported_modules(toy.project.library, [cell])) == modules
+
+
+def test_a_cell_that_is_no_python_imports_nothing_and_counts(whole):
+    write_notebook(whole.project.notebook("20_break"), PARAMETERS["20_break"], [*BODY["20_break"], "files = !ls"])
+    found = reasons(whole)
+    assert found["20_break/demo"] == ["code of the notebook changed"] and found["10_cam/demo"] == []
+    cells = ["def f(:\n    import wsss_lib.maps.weights", "import wsss_lib.maps.weights"]
+    assert imported_modules(whole.project.library, cells[:1]) == {}
+    assert imported_modules(whole.project.library, cells) == imported_modules(whole.project.library, cells[1:])
 
 
 def test_tree_hash_sees_values_and_names():

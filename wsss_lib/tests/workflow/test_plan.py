@@ -4,13 +4,19 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from wsss_lib.data.batch import make_loader
+from wsss_lib.data.transforms import WholeImage
+from wsss_lib.data.voc import open_dataset
 from wsss_lib.files import write_json
+from wsss_lib.networks.base import IMAGENET
 from wsss_lib.parameters import ParameterError
+from wsss_lib.paths import PROJECT
 from wsss_lib.tests.workflow.toy import BODY, PARAMETERS, write_notebook
-from wsss_lib.workflow.launcher import Machine
+from wsss_lib.workflow.launcher import Machine, machine
 from wsss_lib.workflow.plan import Request, make_plan, prediction
-from wsss_lib.workflow.project import PlanError
+from wsss_lib.workflow.project import PlanError, Project
 
 
 def plan(toy, *names, **options):
@@ -67,6 +73,18 @@ def test_settings_are_typed_by_the_parameters_cell(toy):
     )
 
 
+def test_a_number_among_choices_can_be_set(toy):
+    lines = (
+        PARAMETERS["10_cam"] + "\noutput_stride: int = 8  # one of 8, 16; px\nlevels: list[int] = [8]  # one of 8, 16"
+    )
+    write_notebook(toy.root / "notebooks/10_cam.ipynb", lines, BODY["10_cam"])
+    made = plan(toy, "10_cam", settings={"output_stride": "16", "levels": "[16, 8]"})["10_cam/demo"].parameters
+    assert made["output_stride"] == 16 and made["levels"] == [16, 8]
+    for text, shown in {"32": "32", "many": "'many'"}.items():
+        with pytest.raises(ParameterError, match=f"parameter output_stride is {shown}; Input should be 8 or 16"):
+            plan(toy, "10_cam", settings={"output_stride": text})
+
+
 @pytest.mark.parametrize(
     "names, options, error, words",
     [
@@ -114,6 +132,7 @@ def test_a_parameter_file_of_the_user_names_its_run(toy):
     for names, file, words in [
         (("10_cam",), taken, "the run 10_cam/demo belongs to"),
         ((), path, "--params FILE needs --only"),
+        (("10_cam/demo",), path, "--params FILE needs --only with the one notebook"),
         (("10_cam",), toy.write("elsewhere/a-b.yaml", ""), "letters, digits and _"),
         (("10_cam",), toy.root / "none.yaml", "there is no file"),
     ]:
@@ -158,6 +177,25 @@ def test_prediction_has_no_other_inputs(toy, tmp_path):
     assert run.inputs == ("10_cam/demo_second",) and run.parameters["baseline_from"] == ""
 
 
+@pytest.mark.parametrize(
+    "trained", ["10_cam/demo", "15_fmix_cam/demo", "17_deeplab/demo", "20_ktse/demo", "22_beco/demo", "10_cam/paper"]
+)
+def test_prediction_reads_every_photograph_once_whatever_its_size(tmp_path, trained):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for name, size in {"a": (40, 30), "b": (20, 50)}.items():
+        Image.new("RGB", size).save(photographs / f"{name}.png")
+    project = Project(PROJECT, tmp_path / "outputs")
+    values = prediction(project, trained, photographs, "mine")[f"{trained.partition('/')[0]}/mine"].parameters
+    splits = [values[name] for name in ("choose_split", "report_split", "seed_split") if name in values]
+    assert len(splits) > 1 and len(set(splits)) == 1 and values["max_images"] == 0
+    options = {name: values[name] for name in ("masks", "max_images")}
+    dataset = open_dataset(values["data"], splits[0], classes=["cat"], **options)
+    (batch_size,) = (values[name] for name in ("map_batch", "test_batch") if name in values)
+    loader = make_loader(dataset, WholeImage(IMAGENET), batch_size=batch_size, seed=0)
+    assert [(batch.ids, batch.sizes) for batch in loader] == [(["a"], [(30, 40)]), (["b"], [(50, 20)])]
+
+
 def test_single_runs_can_be_chosen(toy):
     toy.params("10_cam", "demo_second", seconds=0.5)
     assert list(plan(toy, "10_cam/demo_second")) == ["10_cam/demo_second"]
@@ -175,3 +213,12 @@ def test_runs_share_the_cores_and_omp_num_threads_caps_them(monkeypatch, asked, 
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
     assert Machine(Path(), True, jobs, ()).threads == threads
+
+
+def test_the_folder_of_a_machine_is_seen_from_the_caller(monkeypatch, tmp_path):
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster/config.yaml").write_text("executor: slurm\n")
+    monkeypatch.setenv("WSSS_CALLED_FROM", str(tmp_path))
+    for on in ("cluster", str(tmp_path / "cluster")):
+        assert machine(on, 3) == Machine(tmp_path / "cluster", False, 3, ())
+    assert machine("slurm", None).profile.name == "slurm"
