@@ -29,7 +29,7 @@ options
                      the run keeps its name, and is out of date for the next command without --set
   --params FILE      a parameter file of your own for the notebook of --only; the run is named after the file
   --list             only say what would run and why, what is up to date, and the minutes and disk it takes
-  --fresh            run again what is up to date (the notebooks of --only, else all)
+  --fresh            run again what is up to date (what --only names, else all)
   --on MACHINE       local (default), slurm, or a folder with your own snakemake config.yaml
 
 commands
