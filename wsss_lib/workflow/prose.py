@@ -48,10 +48,10 @@ def renew_prose(project: Project, run: PlannedRun, status: Status) -> bool:
 
 
 def finished_runs(project: Project) -> dict[str, PlannedRun]:
-    """Every run with a record, and what it was made from, in order."""
+    """Every run with a record that a parameter file makes, and what it was made from, in order."""
     run_ids = sorted(f"{path.parent.parent.name}/{path.parent.name}" for path in project.outputs.glob(f"*/*/{RECORD}"))
     planner = Planner(project, Request())
-    return planner.closed(planner.needed(run_id, "its record") for run_id in run_ids)
+    return planner.closed(filter(None, (planner.needed(run_id, "its record") for run_id in run_ids)))
 
 
 def main() -> None:

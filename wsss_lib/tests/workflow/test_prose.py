@@ -76,3 +76,10 @@ def test_a_page_of_other_code_stays(toy, page):
 def test_a_run_without_a_page_is_left(toy, page):
     page.unlink()
     assert not renewed(toy)
+
+
+def test_runs_that_no_parameter_file_makes_are_left_alone(toy, page):
+    by_hand = toy.file("10_cam/lab", "record.json")
+    by_hand.parent.mkdir(parents=True)
+    write_json(by_hand, {"hash": None, "parameters": {}, "inputs": {}, "files": {}})
+    assert list(finished_runs(toy.project)) == [RUN]
