@@ -305,7 +305,7 @@ def items(server, tmp_path):
     return {
         "set": Item("a data set", "1 MB", (RemoteFile(server.address("good.tgz"), "good.tgz"),), "sets/one"),
         "net": Item("weights", "1 MB", (RemoteFile(server.address("net.pth.tar"), "net.pth.tar"),), "weights"),
-        "drive": Item("somewhere else", by_hand="open the page and put the file into drive"),
+        "drive": Item("somewhere else", by_hand="open the page and put the file into drive", gives=("drive/own.bin",)),
     }
 
 
@@ -356,7 +356,8 @@ def test_command_line(items, tmp_path, monkeypatch, capsys):
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in items)
-    assert "by hand: open the page" in listed
+    assert "somewhere else, as drive/own.bin; by hand: open the page" in listed
+    assert "weights, as weights/net.pth.tar\n" in listed
 
     monkeypatch.delenv("WSSS_DATA", raising=False)
     assert main(["set"]) == 2
@@ -376,6 +377,7 @@ def test_the_list_names_what_is_needed():
     assert len({remote.url for remote in files}) == len(files)
     for name, item in ITEMS.items():
         assert bool(item.files) != bool(item.by_hand), name
+        assert all(place.rpartition("/")[2] in item.by_hand for place in item.gives if item.by_hand), name
         for remote in item.files:
             assert "/" not in remote.name and "?" not in remote.name
             assert remote.checksum == "" or remote.checksum.split(":")[0] in ("md5", "sha256")
