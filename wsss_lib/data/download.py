@@ -2,7 +2,7 @@
 
 Downloads resume where they broke off, archives are unpacked so that no member leaves the folder, and a file or folder
 under its final name is whole. A checksum is compared where its source is known (torchvision's code); where none is
-known, the SHA-256 of the first download is recorded beside the file and later downloads are compared with it.
+known, the SHA-256 of the first download that unpacks is recorded beside the file and later ones are compared with it.
 """
 
 import argparse
@@ -307,6 +307,11 @@ def _append(response: HTTPResponse, part: Path, start: int, progress: bool) -> N
         raise ConnectionError(f"it broke off at {part.stat().st_size} of {start + length} bytes")
 
 
+def _record(path: Path, remote: RemoteFile) -> Path:
+    """Where the hash of a first download is kept."""
+    return path.with_name(f"{remote.name}.sha256")
+
+
 def verify(path: Path, remote: RemoteFile) -> str:
     """Compare a file with its checksum, or with the hash recorded in its folder; record the hash of a first download.
 
@@ -316,7 +321,7 @@ def verify(path: Path, remote: RemoteFile) -> str:
     Raises:
         DownloadError: it differs.
     """
-    record = path.with_name(f"{remote.name}.sha256")
+    record = _record(path, remote)
     if remote.checksum:
         algorithm, _, expected = remote.checksum.partition(":")
         source = "the known checksum"
@@ -467,7 +472,12 @@ def download(
             continue
         path = fetch(remote, folder, progress=progress)
         if remote.is_archive:
-            unpack(path, folder, progress=progress)
+            try:
+                unpack(path, folder, progress=progress)
+            except DownloadError:
+                if not remote.checksum:
+                    _record(path, remote).unlink(missing_ok=True)  # a damaged first file does not fix its hash
+                raise
             done.touch()
             if not keep_archives:
                 path.unlink()

@@ -343,6 +343,22 @@ def test_a_killed_unpacking_is_done_again(items, tmp_path, monkeypatch):
     assert files_in(root)["sets/one/data/a.txt"] == b"a"
 
 
+def test_a_damaged_first_file_does_not_fix_its_hash(items, server, tmp_path):
+    root, good = tmp_path / "root", server.files["/good.tgz"]
+    server.files["/good.tgz"] = good[: len(good) // 2]
+    with pytest.raises(DownloadError, match=r"cannot be unpacked .*delete it and run again"):
+        download("set", root, items=items, progress=False)
+    assert set(files_in(root)) == {"sets/one/good.tgz"}
+    server.files["/good.tgz"] = good
+    (root / "sets" / "one" / "good.tgz").unlink()
+    download("set", root, items=items, progress=False)
+    assert files_in(root)["sets/one/data/a.txt"] == b"a"
+    (root / "sets" / "one" / ".good.tgz.done").unlink()
+    (root / "sets" / "one" / "good.tgz").write_bytes(b"other")
+    with pytest.raises(DownloadError, match="the hash of the first download"):
+        download("set", root, items=items, progress=False)
+
+
 def test_unknown_names_and_what_is_fetched_by_hand(items, tmp_path):
     with pytest.raises(DownloadError, match="nothing is called 'sett'; choose from set, net, drive"):
         download("sett", tmp_path, items=items)
