@@ -1,4 +1,4 @@
-"""Fetch data sets and weight files: ``python -m wsss_lib.data.download NAME``.
+"""Fetch data sets and weight files: ``./run_all.sh download NAME``, or ``python -m wsss_lib.data.download NAME``.
 
 Downloads resume where they broke off, archives are unpacked so that no member leaves the folder, and a file or folder
 under its final name is whole. A checksum is compared where its source is known (torchvision's code); where none is
@@ -499,7 +499,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list or not options.names:
         print("\n".join(_list(ITEMS)))
         return 0
-    root = options.out or os.environ.get("WSSS_DATA")
+    called_from = os.environ.get("WSSS_CALLED_FROM", "")  # run_all.sh changes to its own folder
+    root = Path(called_from, options.out) if options.out else os.environ.get("WSSS_DATA")
     if not root:
         print("no folder: name one with --out, or set the environment variable WSSS_DATA to yours", file=sys.stderr)
         return 2

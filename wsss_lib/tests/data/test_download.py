@@ -380,6 +380,9 @@ def test_command_line(items, tmp_path, monkeypatch, capsys):
     assert "WSSS_DATA" in capsys.readouterr().err
     assert main(["set", "--out", str(tmp_path / "a"), "--remove-archives"]) == 0
     assert "sets/one/data/a.txt" in files_in(tmp_path / "a")
+    monkeypatch.setenv("WSSS_CALLED_FROM", str(tmp_path))
+    assert main(["net", "--out", "called"]) == 0
+    assert files_in(tmp_path / "called")["weights/net.pth.tar"] == b"weights"
     monkeypatch.setenv("WSSS_DATA", str(tmp_path / "b"))
     assert main(["net", "drive"]) == 1
     assert files_in(tmp_path / "b")["weights/net.pth.tar"] == b"weights"
