@@ -15,6 +15,14 @@ fail() {
 
 supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1; }
 
+# Whether the environment $1 has a Python that fits and the packages.
+whole() {
+  supported "$1/bin/python" && "$1/bin/python" -m wsss_lib.workflow.environment --lacking >/dev/null
+}
+
+# Whether .venv is whole and made for the lock $1.
+up_to_date() { [ "$(cat .venv/.lock-of 2>/dev/null)" = "$1" ] && whole .venv; }
+
 # A Python that can make the environment: $PYTHON if it is set, else the first that fits.
 base_python() {
   local candidate
@@ -40,18 +48,18 @@ find_uv() {
 
 # .venv with exactly the packages of requirements.lock; the stamp, written last, says for which lock it is whole.
 make_venv() {
-  local python uv keep=--clear
+  local python uv
   python=$(base_python)
   mkdir -p .boot
   if command -v flock >/dev/null; then
     exec 9>.boot/lock
     flock 9
-    [ "$(cat .venv/.lock-of 2>/dev/null)" != "$1" ] || { exec 9>&-; return 0; }
+    ! up_to_date "$1" || { exec 9>&-; return 0; }
   fi
   echo "making the environment .venv with $("$python" -V): packages of requirements.lock, about 5 GB, once" >&2
+  supported .venv/bin/python || rm -rf .venv
   if uv=$(find_uv "$python"); then
-    ! supported .venv/bin/python || keep=--allow-existing
-    "$uv" venv --quiet "$keep" --python "$python" .venv >&2
+    "$uv" venv --quiet --allow-existing --python "$python" .venv >&2
     "$uv" pip sync --python .venv/bin/python --require-hashes requirements.lock >&2
   else
     "$python" -m venv .venv >&2 || fail "cannot make .venv: install uv, or the venv package of your system's Python"
@@ -63,22 +71,17 @@ make_venv() {
 
 # The Python to use: of the active conda or virtual environment if it has the packages, else of .venv.
 find_environment() {
-  local prefix lock stamp
+  local prefix lock
   for prefix in "${CONDA_PREFIX:-}" "${VIRTUAL_ENV:-}"; do
-    if [ -n "$prefix" ] && supported "$prefix/bin/python" &&
-      "$prefix/bin/python" -m wsss_lib.workflow.environment --lacking >/dev/null; then
+    if [ -n "$prefix" ] && [ "$prefix" != "$PWD/.venv" ] && whole "$prefix"; then
       python=$prefix/bin/python
       return
     fi
   done
   lock=$(cksum <requirements.lock)
-  stamp=$(cat .venv/.lock-of 2>/dev/null || true)
-  if [ "$stamp" != "$lock" ]; then
-    # a .venv without a stamp is the user's own; it is used as it is while it lacks nothing
-    if [ -n "$stamp" ] || ! supported .venv/bin/python ||
-      ! .venv/bin/python -m wsss_lib.workflow.environment --lacking >/dev/null; then
-      make_venv "$lock"
-    fi
+  # a .venv without a stamp is the user's own; it is used as it is while it lacks nothing
+  if ! up_to_date "$lock" && { [ -s .venv/.lock-of ] || ! whole .venv; }; then
+    make_venv "$lock"
   fi
   python=$PWD/.venv/bin/python
 }

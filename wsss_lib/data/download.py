@@ -1,8 +1,8 @@
-"""Fetch data sets and weight files: ``python -m wsss_lib.data.download NAME``.
+"""Fetch data sets and weight files: ``./run_all.sh download NAME``, or ``python -m wsss_lib.data.download NAME``.
 
 Downloads resume where they broke off, archives are unpacked so that no member leaves the folder, and a file or folder
 under its final name is whole. A checksum is compared where its source is known (torchvision's code); where none is
-known, the SHA-256 of the first download is recorded beside the file and later downloads are compared with it.
+known, the SHA-256 of the first download that unpacks is recorded beside the file and later ones are compared with it.
 """
 
 import argparse
@@ -62,6 +62,7 @@ class Item:
         files: what is fetched; archives are unpacked.
         folder: where it goes, below the folder of data sets.
         by_hand: what the user has to do himself.
+        gives: what parameters name afterwards beside plain files, below the folder of data sets.
     """
 
     what: str
@@ -69,6 +70,13 @@ class Item:
     files: tuple[RemoteFile, ...] = ()
     folder: str = "."
     by_hand: str = ""
+    gives: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What parameters may name afterwards, below the folder of data sets."""
+        files = [f"{self.folder}/{remote.name}" for remote in self.files if not remote.is_archive]
+        return (*self.gives, *files)
 
 
 def remote_files(base: str, *names: str) -> tuple[RemoteFile, ...]:
@@ -91,6 +99,7 @@ BCOS = "https://nextcloud.mpi-klsb.mpg.de/index.php/s/3Yk6p86SBBFYSBN/download"
 BCOS_V2 = "https://github.com/B-cos/B-cos-v2/releases/download/v0.0.1-weights"
 XDNN = "https://download.visinf.tu-darmstadt.de/data/2021-neurips-fast-axiomatic-attribution/models"
 DRIVE = "https://drive.google.com"
+GITHUB = "https://github.com"
 
 # checksums: torchvision 0.26, datasets/voc.py, datasets/sbd.py, models/resnet.py (there the file name holds the hash)
 VOC2007_TRAINVAL = RemoteFile(
@@ -109,9 +118,12 @@ RESNET101 = RemoteFile(
 
 ITEMS = {
     "voc2007": Item(
-        "PASCAL VOC 2007, train, val and test, as VOCdevkit/VOC2007", "0.9 GB", (VOC2007_TRAINVAL, VOC2007_TEST)
+        "PASCAL VOC 2007, train, val and test",
+        "0.9 GB",
+        (VOC2007_TRAINVAL, VOC2007_TEST),
+        gives=("VOCdevkit/VOC2007",),
     ),
-    "voc2012": Item("PASCAL VOC 2012, train and val, as VOCdevkit/VOC2012", "2 GB", (VOC2012_TRAINVAL,)),
+    "voc2012": Item("PASCAL VOC 2012, train and val", "2 GB", (VOC2012_TRAINVAL,), gives=("VOCdevkit/VOC2012",)),
     "voc_aug": Item(
         "SegmentationClassAug: masks of train_aug and val as PNG, into VOCdevkit/VOC2012",
         files=remote_files("https://www.dropbox.com/s/oeu149j8qtbs1x0", "SegmentationClassAug.zip?dl=1"),
@@ -123,6 +135,7 @@ ITEMS = {
         "20 GB",
         remote_files(COCO, "annotations/annotations_trainval2014.zip", "zips/val2014.zip", "zips/train2014.zip"),
         "coco2014",
+        gives=("coco2014",),
     ),
     "coco2014_split": Item(
         "split of COCO train2014 that the model guidance seed uses",
@@ -130,11 +143,18 @@ ITEMS = {
         "a browser and put the three files (train2014_train_split.json, train2014_val_split.json, and the annotations "
         "of val2014) into coco2014/annotations",
     ),
+    "coco2014_labels": Item(
+        "BECO: pseudo labels and confidence masks of COCO train2014",
+        by_hand=f"their address is not known here, {GITHUB}/ShenghaiRong/BECO may name it; put the folders sem_seg and "
+        "mask_irn into coco2014",
+        gives=("coco2014/sem_seg", "coco2014/mask_irn"),
+    ),
     "coco2017": Item(
         "MS COCO 2017, train and val",
         "20 GB",
         remote_files(COCO, "annotations/annotations_trainval2017.zip", "zips/val2017.zip", "zips/train2017.zip"),
         "coco2017",
+        gives=("coco2017",),
     ),
     "visual_genome": Item(
         "Visual Genome: objects, attributes, regions, photographs",
@@ -148,11 +168,18 @@ ITEMS = {
         )
         + remote_files(GENOME_IMAGES, "images.zip", "images2.zip"),
         "visual_genome",
+        gives=("visual_genome",),
     ),
     "waterbirds": Item(
         "Waterbirds, 95 % of the birds on their usual background",
         files=remote_files("https://nlp.stanford.edu/data/dro", "waterbird_complete95_forest2water2.tar.gz"),
         folder="waterbirds",
+    ),
+    "waterbirds100": Item(
+        "Waterbirds-100, every bird of train and val on its usual background; its boxes are those of cub",
+        by_hand="its address is not known here (waterbirds is another set); put the folder waterbird_1.0_forest2water2 "
+        "(metadata.csv and the photographs)",
+        gives=("waterbird_1.0_forest2water2",),
     ),
     "cub": Item(
         "Caltech-UCSD Birds 200-2011, with boxes and masks",
@@ -160,12 +187,14 @@ ITEMS = {
         remote_files("https://data.caltech.edu/records/65de6-vp158/files", "CUB_200_2011.tgz?download=1")
         + remote_files("https://data.caltech.edu/records/w9d68-gec53/files", "segmentations.tgz?download=1"),
         "cub",
+        gives=("cub/CUB_200_2011", "cub/CUB_200_2011/bounding_boxes.txt"),
     ),
     "glove": Item(
         "GloVe 6B word vectors, 50 to 300 dimensions",
         "0.9 GB",
         remote_files("https://nlp.stanford.edu/data", "glove.6B.zip"),
         "glove",
+        gives=tuple(f"glove/glove.6B.{dimensions}d.txt" for dimensions in (50, 100, 200, 300)),
     ),
     "resnet38": Item(
         "ImageNet weights of Wide ResNet-38, MXNet format",
@@ -173,6 +202,18 @@ ITEMS = {
         folder="weights",
     ),
     "resnet101": Item("ImageNet weights of ResNet-101 (version 2), for DeepLab", "0.2 GB", (RESNET101,), "weights"),
+    "deeplab_coco": Item(
+        "COCO weights of DeepLab's ResNet-101 in the style of Caffe, for DeepLab v2",
+        by_hand="its address is not known here, the configs/voc12.yaml of "
+        f"{GITHUB}/kazuto1011/deeplab-pytorch starts from it; put deeplabv1_resnet101-coco.pth into weights/deeplab",
+        gives=("weights/deeplab/deeplabv1_resnet101-coco.pth",),
+    ),
+    "resnet101_v1c": Item(
+        "ImageNet weights of the ResNet-101 of BECO's own networks",
+        by_hand=f"its address is not known here, {GITHUB}/ShenghaiRong/BECO may name it; put resnet101_v1c.pth into "
+        "weights/beco",
+        gives=("weights/beco/resnet101_v1c.pth",),
+    ),
     "ktse_classifier": Item(
         "KTSE: trained network of stage 1", files=remote_files(KTSE, "039net_main.pth"), folder="weights/ktse"
     ),
@@ -266,6 +307,11 @@ def _append(response: HTTPResponse, part: Path, start: int, progress: bool) -> N
         raise ConnectionError(f"it broke off at {part.stat().st_size} of {start + length} bytes")
 
 
+def _record(path: Path, remote: RemoteFile) -> Path:
+    """Where the hash of a first download is kept."""
+    return path.with_name(f"{remote.name}.sha256")
+
+
 def verify(path: Path, remote: RemoteFile) -> str:
     """Compare a file with its checksum, or with the hash recorded in its folder; record the hash of a first download.
 
@@ -275,7 +321,7 @@ def verify(path: Path, remote: RemoteFile) -> str:
     Raises:
         DownloadError: it differs.
     """
-    record = path.with_name(f"{remote.name}.sha256")
+    record = _record(path, remote)
     if remote.checksum:
         algorithm, _, expected = remote.checksum.partition(":")
         source = "the known checksum"
@@ -426,7 +472,12 @@ def download(
             continue
         path = fetch(remote, folder, progress=progress)
         if remote.is_archive:
-            unpack(path, folder, progress=progress)
+            try:
+                unpack(path, folder, progress=progress)
+            except DownloadError:
+                if not remote.checksum:
+                    _record(path, remote).unlink(missing_ok=True)  # a damaged first file does not fix its hash
+                raise
             done.touch()
             if not keep_archives:
                 path.unlink()
@@ -434,7 +485,8 @@ def download(
 
 def _list(items: Mapping[str, Item]) -> Iterator[str]:
     for name, item in items.items():
-        yield f"{name:18} {item.size:>7}  {item.what}" + (f"; by hand: {item.by_hand}" if item.by_hand else "")
+        places = f", as {', '.join(item.paths)}" if item.paths else ""
+        yield f"{name:18} {item.size:>7}  {item.what}{places}" + (f"; by hand: {item.by_hand}" if item.by_hand else "")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -447,7 +499,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list or not options.names:
         print("\n".join(_list(ITEMS)))
         return 0
-    root = options.out or os.environ.get("WSSS_DATA")
+    called_from = os.environ.get("WSSS_CALLED_FROM", "")  # run_all.sh changes to its own folder
+    root = Path(called_from, options.out) if options.out else os.environ.get("WSSS_DATA")
     if not root:
         print("no folder: name one with --out, or set the environment variable WSSS_DATA to yours", file=sys.stderr)
         return 2

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from torchvision.models import get_model_weights, list_models
 
+from wsss_lib.data.download import ITEMS
 from wsss_lib.parameters import read_parameters, read_yaml
-from wsss_lib.paths import NOTEBOOKS, PARAMS
+from wsss_lib.paths import NOTEBOOKS, PARAMS, PROJECT
 
 FILES = sorted(PARAMS.glob("*/*.yaml"))
 PROFILES = {"smoke", "demo", "photos", "paper"}
@@ -41,6 +43,32 @@ def test_inputs_name_runs_of_parameter_files(path):
         for run_id in value if isinstance(value, list) else [value]:
             if name.endswith("_from") and run_id and "*" not in run_id:
                 assert (PARAMS / f"{run_id}.yaml").exists(), f"{name} of {path} names {run_id}, which no file makes"
+
+
+@pytest.fixture(scope="module")
+def weight_sets():
+    """Names that torchvision has for weights."""
+    return {weights.name for model in list_models() for weights in get_model_weights(model)}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith("paper")], ids=named)
+def test_what_paper_files_read_can_be_downloaded(path, weight_sets):
+    spec = read_parameters(NOTEBOOKS / f"{path.parent.name}.ipynb")
+    values = spec.validate(read_yaml(path)[0])
+    made_there = {f"{values['coco']}/voc"} if values.get("coco") else set()
+    given = {place for item in ITEMS.values() for place in item.paths} | made_there | weight_sets
+    for parameter in spec.parameters:
+        if "WSSS_DATA" in parameter.comment or parameter.name in ("weights", "teacher_weights", "data"):
+            value = values[parameter.name]
+            assert value in {"", parameter.default} | given, f"no item brings {parameter.name} {value} of {path}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith("photos")], ids=named)
+def test_the_readme_describes_what_photos_files_read(path):
+    values, _ = read_yaml(path)
+    read = [values[name] for name in ("data", "weights", "vectors") if values.get(name)]
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert all(f"\n| `{place.partition('/')[0]}` | " in text for place in read)
 
 
 @pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

@@ -37,6 +37,7 @@ commands
                      maps, label maps and overlays for your own photographs, with the weights of a run, as 10_cam/demo;
                      the classes are those that the run was trained on
   test [PYTEST OPTIONS]   the test suite
+  download NAME ...  data sets and weights into $WSSS_DATA; --list names them; --out DIR, --remove-archives
   bench              two steps of every paper parameter file: time and memory
   lab                JupyterLab in the same environment
   setup              make the environment and stop; the last line is its Python
@@ -54,7 +55,12 @@ makes .venv.
 """
 # tests of one file stay together: some share a server or a run that is made once
 TEST = ["pytest", "--numprocesses=auto", "--dist=loadfile", "--durations=20"]
-PROGRAMS = {"test": TEST, "bench": ["wsss_lib.tests.bench"], "lab": ["jupyterlab"]}
+PROGRAMS = {
+    "test": TEST,
+    "download": ["wsss_lib.data.download"],
+    "bench": ["wsss_lib.tests.bench"],
+    "lab": ["jupyterlab"],
+}
 COMMANDS = (*PROGRAMS, "predict", "clean", "setup")
 QUIET = {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 

@@ -4,7 +4,7 @@
 
 - ``--write``: write environment.yml, for conda users;
 - ``--check``: compare it and the lock with the list;
-- ``--lacking``: name the first package that this Python has not got;
+- ``--lacking``: name the first package that this Python has not got, or not in a version that is asked for;
 - ``--link``: let this Python find the library from any folder, and git strip the notebooks' outputs.
 
 The lock is made by ``uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-header
@@ -55,6 +55,18 @@ def package_name(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9._-]+", requirement)[0]).lower()
 
 
+def fits(number: str, requirement: str) -> bool:
+    """Whether a version is one that a requirement line asks for.
+
+    >>> fits("2.11.0+cpu", "torch>=2.6,<2.12"), fits("1.13.1", "torch>=2.6,<2.12")
+    (True, False)
+    """
+    from packaging.specifiers import SpecifierSet
+
+    specifier = requirement[len(package_name(requirement)) :].partition(";")[0].strip()
+    return SpecifierSet(specifier).contains(number, prereleases=True)
+
+
 def environment_yml(project: Path = PROJECT) -> str:
     """Text of environment.yml: Python and pip from conda-forge, all else from the lock."""
     listed = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -72,8 +84,6 @@ def locked_versions(project: Path = PROJECT) -> dict[str, list[str]]:
 
 def differences(project: Path = PROJECT) -> list[str]:
     """What does not agree with pyproject.toml; empty when all does."""
-    from packaging.specifiers import SpecifierSet
-
     found = []
     path = project / "environment.yml"
     if not path.exists() or path.read_text(encoding="utf-8") != environment_yml(project):
@@ -81,19 +91,24 @@ def differences(project: Path = PROJECT) -> list[str]:
     versions = locked_versions(project)
     for line in dependencies(project, extras=True):
         name = package_name(line)
-        wanted = SpecifierSet(line[len(name) :].partition(";")[0].strip())
-        if not versions.get(name) or not all(number in wanted for number in versions[name]):
+        if not versions.get(name) or not all(fits(number, line) for number in versions[name]):
             found.append(f"requirements.lock has {name} {versions.get(name)}, pyproject.toml asks for {line}")
     return found
 
 
 def lacking() -> str | None:
-    """First dependency that is not installed beside this Python, or ``None``."""
+    """First dependency that is not beside this Python in a version that is asked for, or ``None``.
+
+    Versions are not compared where ``packaging`` is missing.
+    """
     for line in dependencies():
         try:
-            version(package_name(line))
+            if not fits(version(package_name(line)), line):
+                return package_name(line)
         except PackageNotFoundError:
             return package_name(line)
+        except ImportError:  # no packaging
+            continue
     return None
 
 

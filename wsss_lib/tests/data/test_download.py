@@ -305,7 +305,7 @@ def items(server, tmp_path):
     return {
         "set": Item("a data set", "1 MB", (RemoteFile(server.address("good.tgz"), "good.tgz"),), "sets/one"),
         "net": Item("weights", "1 MB", (RemoteFile(server.address("net.pth.tar"), "net.pth.tar"),), "weights"),
-        "drive": Item("somewhere else", by_hand="open the page and put the file into drive"),
+        "drive": Item("somewhere else", by_hand="open the page and put the file into drive", gives=("drive/own.bin",)),
     }
 
 
@@ -343,6 +343,22 @@ def test_a_killed_unpacking_is_done_again(items, tmp_path, monkeypatch):
     assert files_in(root)["sets/one/data/a.txt"] == b"a"
 
 
+def test_a_damaged_first_file_does_not_fix_its_hash(items, server, tmp_path):
+    root, good = tmp_path / "root", server.files["/good.tgz"]
+    server.files["/good.tgz"] = good[: len(good) // 2]
+    with pytest.raises(DownloadError, match=r"cannot be unpacked .*delete it and run again"):
+        download("set", root, items=items, progress=False)
+    assert set(files_in(root)) == {"sets/one/good.tgz"}
+    server.files["/good.tgz"] = good
+    (root / "sets" / "one" / "good.tgz").unlink()
+    download("set", root, items=items, progress=False)
+    assert files_in(root)["sets/one/data/a.txt"] == b"a"
+    (root / "sets" / "one" / ".good.tgz.done").unlink()
+    (root / "sets" / "one" / "good.tgz").write_bytes(b"other")
+    with pytest.raises(DownloadError, match="the hash of the first download"):
+        download("set", root, items=items, progress=False)
+
+
 def test_unknown_names_and_what_is_fetched_by_hand(items, tmp_path):
     with pytest.raises(DownloadError, match="nothing is called 'sett'; choose from set, net, drive"):
         download("sett", tmp_path, items=items)
@@ -356,13 +372,17 @@ def test_command_line(items, tmp_path, monkeypatch, capsys):
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in items)
-    assert "by hand: open the page" in listed
+    assert "somewhere else, as drive/own.bin; by hand: open the page" in listed
+    assert "weights, as weights/net.pth.tar\n" in listed
 
     monkeypatch.delenv("WSSS_DATA", raising=False)
     assert main(["set"]) == 2
     assert "WSSS_DATA" in capsys.readouterr().err
     assert main(["set", "--out", str(tmp_path / "a"), "--remove-archives"]) == 0
     assert "sets/one/data/a.txt" in files_in(tmp_path / "a")
+    monkeypatch.setenv("WSSS_CALLED_FROM", str(tmp_path))
+    assert main(["net", "--out", "called"]) == 0
+    assert files_in(tmp_path / "called")["weights/net.pth.tar"] == b"weights"
     monkeypatch.setenv("WSSS_DATA", str(tmp_path / "b"))
     assert main(["net", "drive"]) == 1
     assert files_in(tmp_path / "b")["weights/net.pth.tar"] == b"weights"
@@ -376,6 +396,7 @@ def test_the_list_names_what_is_needed():
     assert len({remote.url for remote in files}) == len(files)
     for name, item in ITEMS.items():
         assert bool(item.files) != bool(item.by_hand), name
+        assert all(place.rpartition("/")[2] in item.by_hand for place in item.gives if item.by_hand), name
         for remote in item.files:
             assert "/" not in remote.name and "?" not in remote.name
             assert remote.checksum == "" or remote.checksum.split(":")[0] in ("md5", "sha256")

@@ -1,12 +1,15 @@
 """The command line: one clear line for each mistake, and help without any package."""
 
 import errno
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+from wsss_lib.data.download import ITEMS
 from wsss_lib.paths import PROJECT
 from wsss_lib.workflow import cli, commands
 
@@ -72,6 +75,15 @@ def test_programs_get_their_words(monkeypatch):
         program, started_words, environment = started.pop()
         assert program == sys.executable and started_words == [sys.executable, "-m", *words, "-x"]
         assert ("MPLBACKEND" in environment) or command == "lab"
+
+
+def test_the_readme_downloads_what_there_is():
+    assert importlib.util.find_spec(*cli.PROGRAMS["download"])
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    words = [
+        word for line in re.findall(r"^\./run_all\.sh download ([^#\n]+)", text, re.MULTILINE) for word in line.split()
+    ]
+    assert len(words) > 1 and set(words) <= {"--list", *ITEMS}
 
 
 def test_help_needs_no_package_and_names_every_option():

@@ -91,6 +91,62 @@ def test_run_all_finds_the_active_environment_and_links_the_library(toy, script)
     assert wrong.returncode == 2 and "did you mean demo?" in wrong.stderr and wrong.stderr.count("\n") == 1
 
 
+UV = """\
+#!/bin/sh
+echo "$1" >>"{root}/uv.log"
+[ "$1" = pip ] && exit
+"{python}" -m venv --without-pip --clear .venv
+echo "{packages}" >"$(echo .venv/lib/*/site-packages)/real.pth"
+"""
+
+
+@pytest.fixture
+def own(toy, script):
+    """``.venv`` that the lock was installed into; ``uv`` on the path makes it again and says so."""
+    uv = toy.write("bin/uv", UV.format(root=toy.root, python=sys.executable, packages=sysconfig.get_path("purelib")))
+    uv.chmod(0o755)
+    path = f"{uv.parent}{os.pathsep}{os.environ['PATH']}"
+
+    def run(**more):
+        before = toy.root / "uv.log"
+        before.unlink(missing_ok=True)
+        done = script("setup", **{"PATH": path, "VIRTUAL_ENV": "", "PYTHON": sys.executable} | more)
+        assert done.returncode == 0 and done.stdout.split()[-1] == str(toy.root / ".venv/bin/python"), done.stderr
+        return before.exists()
+
+    assert run() and not run()
+    return run
+
+
+def test_an_activated_venv_follows_the_lock(toy, own):
+    active = {"VIRTUAL_ENV": str(toy.root / ".venv")}
+    assert not own(**active)
+    with open(toy.root / "requirements.lock", "a") as lock:
+        lock.write("# another\n")
+    assert own(**active) and not own(**active)
+    assert own(**active) is own() is False
+
+
+def test_a_venv_whose_python_is_gone_is_made_again(toy, own):
+    for name in ("python", "python3"):
+        path = toy.root / ".venv" / "bin" / name
+        path.unlink()
+        path.symlink_to("/no/such/python")
+    assert own() and not own()
+
+
+def test_a_venv_without_a_stamp_is_the_users_own(toy, own):
+    (toy.root / ".venv" / ".lock-of").unlink()
+    assert not own()
+
+
+def test_another_environment_is_used_whatever_its_lock(toy, script):
+    with open(toy.root / "requirements.lock", "a") as lock:
+        lock.write("# another\n")
+    assert script("setup").stdout.split()[-1] == str(toy.root / "env/bin/python")
+    assert not (toy.root / ".venv").exists()
+
+
 def test_run_all_refuses_a_python_that_is_too_old(toy, script):
     old = toy.write("bin/python3", "#!/bin/sh\n[ \"$1\" = -V ] && echo 'Python 3.9.2'; exit 1\n")
     for name in ("python3", "python3.11", "python3.12", "python"):

@@ -35,6 +35,13 @@ def test_nothing_is_lacking_here(monkeypatch):
     assert environment.lacking() == "pip-no-such"
 
 
+def test_another_version_is_lacking(monkeypatch):
+    monkeypatch.setattr(environment, "dependencies", lambda: ["numpy>=1.26", "torch>=99", "pip_no_such>=1"])
+    assert environment.lacking() == "torch"
+    monkeypatch.setitem(sys.modules, "packaging.specifiers", None)
+    assert environment.lacking() == "pip-no-such", "without packaging names are all that is compared"
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_git_strips_outputs_by_the_filter(tmp_path, monkeypatch):
     def git(*words):
