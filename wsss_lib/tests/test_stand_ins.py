@@ -1,7 +1,10 @@
 """Stand-ins of the papers' data sets: the real readers open each of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from wsss_lib.data.coco_boxes import CocoDetection
@@ -9,6 +12,7 @@ from wsss_lib.data.region_sets import open_regions
 from wsss_lib.data.voc import open_dataset
 from wsss_lib.data.waterbirds import Waterbirds
 from wsss_lib.data.words import read_glove
+from wsss_lib.paths import PARAMS
 from wsss_lib.tests.bench.stand_ins import DIMENSIONS, write_stand_ins
 
 
@@ -39,10 +43,11 @@ def test_pseudo_labels_and_what_is_sure(root):
     assert set(np.unique(Image.open(sure[0]))) == {0, 255}
 
 
-@pytest.mark.parametrize("split", ["train2014_train_split", "train2014_val_split", "val2014"])
-def test_coco_boxes(root, split):
+@pytest.mark.parametrize("name", ["train_split", "choose_split", "report_split"])
+def test_coco_boxes(root, name):
+    split = Path(yaml.safe_load((PARAMS / "30_model_guidance/paper_coco2014.yaml").read_text())[name])
     folder = root / "coco2014"
-    dataset = CocoDetection(folder / "annotations" / f"instances_{split}.json", folder / split)
+    dataset = CocoDetection(folder / "annotations" / f"{split.name}.json", folder / split.parent)
     assert len(dataset) >= 20 and dataset.read_boxes(0)
 
 
