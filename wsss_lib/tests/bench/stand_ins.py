@@ -12,6 +12,7 @@ from wsss_lib.data.synthetic import write_stand_in
 from wsss_lib.data.words import WordVectors, write_glove
 
 DIMENSIONS = 300  # of the word vectors
+SPLITS_2014 = {"train2014": "train_aug", "val2014": "val"}
 PARTS_2014 = {"train2014_train_split": "train_aug", "train2014_val_split": "val"}  # of train2014, by NN-Explainer
 
 
@@ -23,7 +24,7 @@ def write_stand_ins(root: Path) -> Path:
     link(voc / "bounding_boxes.txt", root / "cub" / "CUB_200_2011" / "bounding_boxes.txt")
     for name in ("VG_100K", "objects.json", "attributes.json", "image_data.json"):
         link(voc / name, root / "visual_genome" / name)
-    write_coco(voc, root / "coco2014", {"train2014": "train_aug", "val2014": "val"})
+    write_coco(voc, root / "coco2014", SPLITS_2014)
     for name, split in PARTS_2014.items():
         link(voc / "annotations" / f"instances_{split}.json", root / "coco2014" / "annotations" / f"{name}.json")
     write_coco(voc, root / "coco2017", {"train2017": "train_aug", "val2017": "val"})
