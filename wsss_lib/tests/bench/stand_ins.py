@@ -50,10 +50,10 @@ def write_coco_masks(voc: Path, folder: Path) -> None:
     for name in ("JPEGImages", "Annotations", "classes.txt"):
         link(voc / name, folder / "voc" / name)
     link(voc / "SegmentationClassAug", folder / "voc" / "SegmentationClass")
-    for name in ("train2014", "val2014"):
+    for name, split in SPLITS_2014.items():
         lists = folder / "voc" / "ImageSets" / "Segmentation"
         lists.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(voc / "ImageSets" / "Segmentation" / f"{SPLITS_2014[name]}.txt", lists / f"{name}.txt")
+        shutil.copyfile(voc / "ImageSets" / "Segmentation" / f"{split}.txt", lists / f"{name}.txt")
     link(voc / "SegmentationClassAug", folder / "sem_seg")
     (folder / "mask_irn").mkdir()
     for path in (voc / "SegmentationClassAug").iterdir():
