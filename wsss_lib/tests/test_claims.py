@@ -2,14 +2,14 @@
 
 import math
 import statistics
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from wsss_lib import claims, tables
-from wsss_lib.parameters import read_parameters
+from wsss_lib.parameters import read_parameters, read_yaml
 from wsss_lib.paths import NOTEBOOKS, PARAMS
 
 FIELDS = {"claim": "b is better", "paper": "p", "source": "Table 1", "run": "2_b/{profile}", "against": "1_a/{profile}"}
@@ -129,11 +129,11 @@ def test_every_claim_names_parameter_files_and_papers_with_prints():
             assert (one.run, one.metric) != (one.against, one.against_metric), claim.claim
 
 
+@cache
 def splits_of(run):
     """Splits that a parameter file names, or the file of the maps that it refines; those of 32 are fixed."""
     notebook = run.split("/")[0]
-    values = read_parameters(NOTEBOOKS / f"{notebook}.ipynb").defaults
-    values |= yaml.safe_load((PARAMS / f"{run}.yaml").read_text()) or {}
+    values = read_parameters(NOTEBOOKS / f"{notebook}.ipynb").defaults | read_yaml(PARAMS / f"{run}.yaml")[0]
     named = {value for name, value in values.items() if name.endswith("split")}
     named |= splits_of(values["maps_from"]) if values.get("maps_from") else set()
     return named | ({"test"} if notebook == "32_waterbirds" else set())

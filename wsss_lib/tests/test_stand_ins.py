@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from wsss_lib.data.coco_boxes import CocoDetection
@@ -12,6 +11,7 @@ from wsss_lib.data.region_sets import open_regions
 from wsss_lib.data.voc import open_dataset
 from wsss_lib.data.waterbirds import Waterbirds
 from wsss_lib.data.words import read_glove
+from wsss_lib.parameters import read_yaml
 from wsss_lib.paths import PARAMS
 from wsss_lib.tests.bench.stand_ins import DIMENSIONS, write_stand_ins
 
@@ -45,7 +45,7 @@ def test_pseudo_labels_and_what_is_sure(root):
 
 @pytest.mark.parametrize("name", ["train_split", "choose_split", "report_split"])
 def test_coco_boxes(root, name):
-    split = Path(yaml.safe_load((PARAMS / "30_model_guidance/paper_coco2014.yaml").read_text())[name])
+    split = Path(read_yaml(PARAMS / "30_model_guidance/paper_coco2014.yaml")[0][name])
     folder = root / "coco2014"
     dataset = CocoDetection(folder / "annotations" / f"{split.name}.json", folder / split.parent)
     assert len(dataset) >= 20 and dataset.read_boxes(0)

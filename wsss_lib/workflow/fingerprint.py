@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -178,7 +179,10 @@ def imported_modules(library: Path, cells: Iterable[str]) -> dict[str, str]:
 
     A cell that is no Python imports nothing: its run will fail and show it, and the other runs of a plan need not.
     """
-    waiting = {name for cell in cells if _is_python(cell) for name in _imports(_without_magics(cell), library, "")}
+    waiting: set[str] = set()
+    for cell in cells:
+        with suppress(SyntaxError):
+            waiting |= _imports(_without_magics(cell), library, "")
     found: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
@@ -188,14 +192,6 @@ def imported_modules(library: Path, cells: Iterable[str]) -> dict[str, str]:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         waiting |= _imports(source, library, package) - found.keys()
     return dict(sorted(found.items()))
-
-
-def _is_python(cell: str) -> bool:
-    try:
-        ast.parse(_without_magics(cell))
-    except SyntaxError:
-        return False
-    return True
 
 
 def _without_magics(cell: str) -> str:
