@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.models import MobileNet_V2_Weights
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+from wsss_lib.paths import data_path
 
 
 def concepts_of(regions: Iterable[Iterable[tuple[str, ...]]]) -> list[str]:
@@ -112,6 +116,31 @@ def read_genome_table(path: Path) -> list[str]:
         return sorted(table, key=table.__getitem__)
     except (pickle.UnpicklingError, AttributeError, TypeError, EOFError) as error:
         raise ValueError(f"{path} is no label table of Visual Genome (a dict word -> number): {error}") from error
+
+
+def entity_words() -> set[str]:
+    """Words for things that can be seen: every word of COCO's categories, the last word of each class of ImageNet.
+
+    Both lists of names come with torchvision. They stand in for the authors' list of 1,202 entities.
+
+    >>> {"traffic", "shark", "dog"} <= entity_words(), "great" in entity_words()
+    (True, False)
+    """
+    categories = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    classes = MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"]
+    of_categories = {word for name in categories for word in name.lower().split()}
+    return of_categories | {name.lower().replace("-", " ").split()[-1] for name in classes}
+
+
+def answerable_words(word_list: str) -> set[str] | None:
+    """Words that may be answered, None for all of a vocabulary.
+
+    Args:
+        word_list: "" for all, "classes" for :func:`entity_words`, or a file below ``$WSSS_DATA`` with a word a line.
+    """
+    if not word_list:
+        return None
+    return entity_words() if word_list == "classes" else set(read_word_list(data_path(word_list)))
 
 
 def read_word_list(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from wsss_lib.data.word_labels import (
+    answerable_words,
     coco_table_targets,
     multi_hot,
     read_coco_table,
@@ -42,6 +43,17 @@ def test_released_tables(tmp_path):
     assert read_genome_table(tmp_path / "vg.pkl") == ["sky", "tree"]
     (tmp_path / "entities.txt").write_text("dog\n\nnews\ndog\n")
     assert read_word_list(tmp_path / "entities.txt") == ["dog", "news"]
+
+
+def test_words_that_may_be_answered(tmp_path, monkeypatch):
+    monkeypatch.setenv("WSSS_DATA", str(tmp_path))
+    (tmp_path / "entities.txt").write_text("dog\nnews\n")
+    assert answerable_words("") is None
+    assert answerable_words("entities.txt") == {"dog", "news"}
+    things = answerable_words("classes")
+    assert {"person", "shark", "hydrant", "dog"} <= things and not {"the", "honest", "white"} & things
+    with pytest.raises(FileNotFoundError, match=r"missing\.txt"):
+        answerable_words("missing.txt")
 
 
 def test_tables_that_hold_something_else_are_refused_and_run_no_code(tmp_path):
