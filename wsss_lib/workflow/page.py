@@ -34,7 +34,7 @@ def page_html(notebook: nbformat.NotebookNode, note: str = "", links: dict[str, 
     Args:
         notebook: executed notebook; left as it is.
         note: last line of the page, for example run and hash.
-        links: other pages to list below the title, text by address.
+        links: pages of other runs, text by address; they are listed below the title, folded.
     """
     formulas: list[str] = []
     body = _body(_with_placeholders(notebook, formulas))
@@ -65,7 +65,7 @@ def _body(notebook: nbformat.NotebookNode) -> str:
 
 
 def _with_contents(body: str, links: dict[str, str]) -> str:
-    """The page with its sections, and ``links``, listed below the title."""
+    """The page with its sections, and ``links`` folded, listed below the title."""
     sections: dict[str, str] = {}
 
     def numbered(found: re.Match) -> str:
@@ -74,8 +74,11 @@ def _with_contents(body: str, links: dict[str, str]) -> str:
         return f'<h2 id="{anchor}">{found[1]}</h2>'
 
     body = HEADING.sub(numbered, body)
-    others = {address: html.escape(text) for address, text in links.items()}
-    lists = "".join(f'<nav class="contents">{_anchors(listed)}</nav>' for listed in (sections, others) if listed)
+    lists = f'<nav class="contents">{_anchors(sections)}</nav>' if sections else ""
+    if links:
+        others = _anchors({address: html.escape(text) for address, text in links.items()})
+        summary = f"<summary>Pages of the {len(links)} runs behind this one</summary>"
+        lists += f'<details>{summary}<nav class="contents">{others}</nav></details>'
     return TITLE.sub(lambda found: found[0] + lists, body, count=1)
 
 

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ sys.modules.setdefault("rfc3987_syntax", None)
 
 NOTEBOOK, PAGE = PAGES
 INDEX = "index.html"  # a report's page, with links to the pages of the runs that it gathers
+MARKDOWN = "index.md"  # the same without code, for readers of the repository
 ALWAYS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "HF_HUB_OFFLINE": "1",
@@ -157,23 +158,30 @@ def finish(project: Project, run: PlannedRun, now: Fingerprint) -> None:
         raise RunFailed(f"the page read {undeclared[0]}, which none of its parameters *_from names")
     scrub(folder / NOTEBOOK)
     record["hash"], record["fingerprint"] = now.digest, now.parts
-    record["files"] |= render_pages(project, run, now.digest, now.inputs)
+    record["files"] |= render_pages(project, run, now.digest, record)
     write_json(folder / DRAFT, record)
     os.replace(folder / DRAFT, folder / RECORD)
 
 
-def render_pages(project: Project, run: PlannedRun, digest: str, inputs: Iterable[str]) -> dict[str, Any]:
-    """Write the executed page of a finished run as HTML, that of a report with links to the pages of ``inputs`` too.
+def render_pages(project: Project, run: PlannedRun, digest: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the executed page of a finished run as HTML; that of a report with links to its runs, and as Markdown, too.
 
     Returns:
         The pages as a record describes its files.
     """
     folder, note = project.folder(run.run_id), f"{run.run_id} · hash {digest[:12]}"
     render(folder, PAGE, note)
+    pages = [NOTEBOOK, PAGE]
     if run.patterns:
-        render(folder, INDEX, note, links=pages_of(project, folder, inputs))
-    pages = [folder / name for name in (NOTEBOOK, PAGE, *([INDEX] if run.patterns else []))]
-    return {page.name: describe(page) for page in pages}
+        import nbformat
+
+        from wsss_lib.workflow.markdown_page import page_markdown
+
+        render(folder, INDEX, note, links=pages_of(project, folder, record["inputs"]))
+        notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
+        write_text(folder / MARKDOWN, page_markdown(notebook, folder, record["captions"], note))
+        pages += [INDEX, MARKDOWN]
+    return {name: describe(folder / name) for name in pages}
 
 
 def scrub(page: Path) -> None:

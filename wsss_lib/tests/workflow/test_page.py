@@ -42,6 +42,7 @@ def test_a_report_links_the_pages_of_its_runs(notebook):
     page = page_html(notebook, links={"../../10_cam/demo/notebook.html": "CAM & co 10_cam/demo"})
     assert '<a href="../../10_cam/demo/notebook.html">CAM &amp; co 10_cam/demo</a>' in page
     assert page.index("</h1>") < page.index("CAM &amp; co") < page.index('<h2 id="section-1">')
+    assert "<details><summary>Pages of the 1 runs" in page and "<details" not in page_html(notebook)
 
 
 def test_formulas_are_drawn_and_code_and_prices_are_left(notebook):
