@@ -41,14 +41,15 @@ def test_template(path):
     first = json.loads(path.read_text())["cells"][0]
     assert first["cell_type"] == "markdown" and "".join(first["source"]).startswith("# "), "a page opens with its title"
     code = cells(path, "code")
-    assert f'start_run("{path.stem}", globals())' in "".join(code)
+    assert f'start_run("{path.stem}", globals())' in "".join(code), "the notebook starts its own run, under its name"
     assert "run.finish(" in code[-1], "the last code cell writes the record"
     for cell in code[2:]:  # after the parameters and the imports
         assert len(cell.splitlines()) <= LINES_OF_A_CELL, f"this step asks for a name in the library:\n{cell}"
     functions = [node.name for cell in code for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.FunctionDef)]
-    assert set(functions) <= {"step", "step_with_masks", "evaluate", "maps_of"}, "notebooks define no helper functions"
+    helpers = set(functions) - {"step", "step_with_masks", "evaluate", "maps_of"}
+    assert not helpers, f"{helpers} belong in the library"
     words = sum(len(cell.split()) for cell in cells(path, "markdown"))
-    assert WORDS[0] <= words <= WORDS[1], f"{words} words of prose"
+    assert WORDS[0] <= words <= WORDS[1], f"{words} words of prose, {WORDS[0]} to {WORDS[1]} should do"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=by_name)

@@ -74,8 +74,14 @@ def test_the_readme_describes_what_photos_files_read(path):
 @pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_defaults_are_the_smoke_values(notebook):
     spec = read_parameters(notebook)
-    values, _ = read_yaml(PARAMS / notebook.stem / "smoke.yaml")
-    assert spec.validate(values) == spec.defaults, "smoke.yaml must say what the parameters cell says"
+    path = PARAMS / notebook.stem / "smoke.yaml"
+    assert path.exists(), (
+        f"{notebook.name} needs params/{notebook.stem}/smoke.yaml with the values of its parameters cell"
+    )
+    values, _ = read_yaml(path)
+    assert spec.validate(values) == spec.defaults, (
+        f"{path.name} of {notebook.stem} must say what the parameters cell says"
+    )
 
 
 #: every option that the original programs take, by the original

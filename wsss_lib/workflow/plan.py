@@ -15,6 +15,7 @@ from wsss_lib.workflow.project import PROFILES, PlanError, Project, unknown
 RUN_NAME = re.compile(r"(?P<file>[A-Za-z0-9][A-Za-z0-9_.]*?)(?:-seed(?P<seed>[1-9]\d*))?")
 OWN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 INPUT_SUFFIX = "_from"  # a parameter of this ending names runs whose files the notebook reads
+OWN_RUN = re.compile(r"""start_run\(\s*\\?["']([^"'\\]+)""")  # in the JSON of a notebook
 EVERY_IMAGE = {"max_images": 0, "map_batch": 1, "test_batch": 1}  # all of a folder, of any size, one by one
 
 
@@ -97,8 +98,20 @@ class Planner:
         self._specs: dict[str, ParameterSpec] = {}
 
     def spec(self, notebook: str) -> ParameterSpec:
+        """Parameters of a notebook.
+
+        Raises:
+            PlanError: it starts a run of another notebook, as a fresh copy does, and would empty that run's folder.
+        """
         if notebook not in self._specs:
-            self._specs[notebook] = read_parameters(self.project.notebook(notebook))
+            path = self.project.notebook(notebook)
+            started = OWN_RUN.search(path.read_text(encoding="utf-8"))
+            if started and started[1] != notebook:
+                raise PlanError(
+                    f"{path.name} starts a run of {started[1]} and would empty its folder; "
+                    f'write start_run("{notebook}", globals())'
+                )
+            self._specs[notebook] = read_parameters(path)
         return self._specs[notebook]
 
     def selected(self) -> tuple[str, ...]:
@@ -110,6 +123,8 @@ class Planner:
         notebooks = tuple(dict.fromkeys(name.partition("/")[0] for name in self.request.only))
         for notebook in notebooks:
             if notebook not in self.project.stems:
+                if self.project.notebook(notebook).exists():
+                    raise PlanError(f"{notebook}.ipynb has no parameter files; add params/{notebook}/smoke.yaml")
                 raise unknown("notebook", notebook, self.project.stems)
         return notebooks or self.project.stems
 

@@ -56,6 +56,18 @@ def test_seeds_shift_together_and_the_report_runs_once(toy):
     assert [run_id for run_id in made if run_id.startswith("90_report")] == ["90_report/demo"]
 
 
+def test_a_copied_notebook_does_not_empty_the_runs_of_its_original(toy):
+    for copy in ("18_bare", "19_copy"):
+        toy.project.notebook(copy).write_text(toy.project.notebook("10_cam").read_text())
+    toy.params("19_copy", "demo")
+    with pytest.raises(
+        PlanError, match=r'a run of 10_cam and would empty its folder; write start_run\("19_copy", globals'
+    ):
+        plan(toy, "19_copy")
+    with pytest.raises(PlanError, match=r"18_bare\.ipynb has no parameter files; add params/18_bare/smoke\.yaml"):
+        plan(toy, "18_bare")
+
+
 def test_variants_run_only_with_the_grid(toy):
     toy.params("10_cam", "demo_large", sizes=[3])
     toy.params("16_affinity", "demo_large", maps_from="10_cam/demo_large")
