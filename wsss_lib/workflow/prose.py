@@ -42,7 +42,8 @@ def renew_prose(project: Project, run: PlannedRun, status: Status) -> bool:
     page.cells = cells
     write_text(page_file, nbformat.writes(page) + "\n")
     record = read_json(record_file) | {"title": read_parameters(project.notebook(run.notebook)).title}
-    record["files"] |= render_pages(project, run, status.digest, record)
+    gathered = {"inputs": record["inputs"], "captions": record["captions"]}
+    record["files"] |= render_pages(project, run, status.digest, **gathered)
     write_json(record_file, record)
     return True
 

@@ -147,7 +147,8 @@ def finish(project: Project, run: PlannedRun, now: Fingerprint) -> None:
     """Render the page, add it to the record that the notebook left, and give the record its name.
 
     Raises:
-        RunFailed: the notebook left no record of this run, or read a run that none of its parameters names.
+        RunFailed: the notebook left no record of this run, or read a run that none of its parameters names, or its page
+            cannot be rendered.
     """
     folder = project.folder(run.run_id)
     try:
@@ -158,13 +159,21 @@ def finish(project: Project, run: PlannedRun, now: Fingerprint) -> None:
         raise RunFailed(f"the page read {undeclared[0]}, which none of its parameters *_from names")
     scrub(folder / NOTEBOOK)
     record["hash"], record["fingerprint"] = now.digest, now.parts
-    record["files"] |= render_pages(project, run, now.digest, record)
+    try:
+        record["files"] |= render_pages(project, run, now.digest, inputs=now.inputs, captions=record["captions"])
+    except ValueError as error:
+        raise RunFailed(f"the page cannot be rendered: {error}") from error
     write_json(folder / DRAFT, record)
     os.replace(folder / DRAFT, folder / RECORD)
 
 
-def render_pages(project: Project, run: PlannedRun, digest: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the executed page of a finished run as HTML; that of a report with links to its runs, and as Markdown, too.
+def render_pages(
+    project: Project, run: PlannedRun, digest: str, *, inputs: Iterable[str], captions: Mapping[str, str]
+) -> dict[str, Any]:
+    """Write the executed page of a finished run as HTML; that of a report with links to ``inputs``, and as Markdown.
+
+    Args:
+        captions: of the figures and tables, by file.
 
     Returns:
         The pages as a record describes its files.
@@ -177,9 +186,9 @@ def render_pages(project: Project, run: PlannedRun, digest: str, record: Mapping
 
         from wsss_lib.workflow.markdown_page import page_markdown
 
-        render(folder, INDEX, note, links=pages_of(project, folder, record["inputs"]))
+        render(folder, INDEX, note, links=pages_of(project, folder, inputs))
         notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
-        write_text(folder / MARKDOWN, page_markdown(notebook, folder, record["captions"], note))
+        write_text(folder / MARKDOWN, page_markdown(notebook, folder, captions, note))
         pages += [INDEX, MARKDOWN]
     return {name: describe(folder / name) for name in pages}
 

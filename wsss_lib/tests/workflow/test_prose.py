@@ -25,7 +25,7 @@ def page(toy):
     notebook.cells.insert(2, injected)
     nbformat.write(notebook, path)
     now = fingerprint(toy.project, run.notebook, run.parameters, {})
-    record = {"hash": now.digest, "parameters": run.parameters, "fingerprint": now.parts, "inputs": {}}
+    record = {"hash": now.digest, "parameters": run.parameters, "fingerprint": now.parts, "inputs": {}, "captions": {}}
     write_json(path.parent / "record.json", record | {"files": list_files(path.parent)})
     return path
 

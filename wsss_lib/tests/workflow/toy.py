@@ -38,7 +38,7 @@ class Run:
 
     def finish(self, **scores):
         record = {"hash": os.environ["WSSS_RUN_HASH"], "parameters": self.parameters, "scores": scores}
-        record |= {"inputs": self.inputs, "seconds": 1.5, "files": list_files(self.folder)}
+        record |= {"inputs": self.inputs, "captions": {}, "seconds": 1.5, "files": list_files(self.folder)}
         write_json(self.folder / DRAFT, record)
 
 def start_run(notebook, namespace):
