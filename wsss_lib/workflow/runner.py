@@ -6,6 +6,7 @@ a rename, once the whole page has been executed and rendered: who finds a record
 
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -25,12 +26,16 @@ from wsss_lib.workflow.plan import PlannedRun
 from wsss_lib.workflow.project import Project
 from wsss_lib.workflow.states import write_state
 
+if TYPE_CHECKING:
+    import nbformat
+
 # jsonschema would load a grammar of internationalized addresses, two seconds that no notebook needs
 sys.modules.setdefault("rfc3987_syntax", None)
 
 NOTEBOOK, PAGE = PAGES
 INDEX = "index.html"  # a report's page, with links to the pages of the runs that it gathers
 MARKDOWN = "index.md"  # the same without code, for readers of the repository
+NOTEBOOK_LINK = re.compile(r"\]\((\d\d_\w+\.ipynb)\)")
 ALWAYS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "HF_HUB_OFFLINE": "1",
@@ -179,16 +184,13 @@ def render_pages(
         The pages as a record describes its files.
     """
     folder, note = project.folder(run.run_id), f"{run.run_id} · hash {digest[:12]}"
-    render(folder, PAGE, note)
+    render(project, folder, PAGE, note)
     pages = [NOTEBOOK, PAGE]
     if run.patterns:
-        import nbformat
-
         from wsss_lib.workflow.markdown_page import page_markdown
 
-        render(folder, INDEX, note, links=pages_of(project, folder, inputs))
-        notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
-        write_text(folder / MARKDOWN, page_markdown(notebook, folder, captions, note))
+        render(project, folder, INDEX, note, links=pages_of(project, folder, inputs))
+        write_text(folder / MARKDOWN, page_markdown(executed_page(project, folder), folder, captions, note))
         pages += [INDEX, MARKDOWN]
     return {name: describe(folder / name) for name in pages}
 
@@ -207,13 +209,23 @@ def scrub(page: Path) -> None:
     write_text(page, nbformat.writes(notebook) + "\n")
 
 
-def render(folder: Path, name: str, note: str, links: dict[str, str] | None = None) -> None:
-    """Write the executed page of a run as HTML."""
+def executed_page(project: Project, folder: Path) -> "nbformat.NotebookNode":
+    """The executed page of a run; its links to other notebooks lead there from its folder."""
     import nbformat
 
+    notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
+    sources = Path(os.path.relpath(project.notebooks, folder)).as_posix()
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = NOTEBOOK_LINK.sub(rf"]({sources}/\1)", cell.source)
+    return notebook
+
+
+def render(project: Project, folder: Path, name: str, note: str, links: dict[str, str] | None = None) -> None:
+    """Write the executed page of a run as HTML."""
     from wsss_lib.workflow.page import page_html
 
-    write_text(folder / name, page_html(nbformat.read(folder / NOTEBOOK, as_version=4), note, links))
+    write_text(folder / name, page_html(executed_page(project, folder), note, links))
 
 
 def pages_of(project: Project, folder: Path, run_ids: Iterable[str]) -> dict[str, str]:
@@ -241,7 +253,7 @@ def main(plan_file: str, run_id: str, threads: str) -> int:
         execute(project, run, threads=int(threads), gpus=plan["gpus"], fresh=entry["fresh"], since=plan["since"])
     except RunFailed as failure:
         with suppress(Exception):  # the page may be unreadable where the kernel died in the middle of a write
-            render(project.folder(run_id), PAGE, f"{run_id} · failed")
+            render(project, project.folder(run_id), PAGE, f"{run_id} · failed")
         write_state(project.state, run_id, "failed", error=str(failure), seconds=time.time() - begun)
         return 1
     except OSError as error:

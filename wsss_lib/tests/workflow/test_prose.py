@@ -48,7 +48,7 @@ def test_prose_and_comments_are_taken_over_and_outputs_stay(toy, page):
     def change(cells):
         cells[0].source = "# Another title"
         cells[1].source = cells[1].source.replace("random seed", "seed of all")
-        cells.insert(2, nbformat.v4.new_markdown_cell("A new paragraph."))
+        cells.insert(2, nbformat.v4.new_markdown_cell("A new paragraph.\n\nSee [it](16_affinity.ipynb)."))
 
     edit(toy, change)
     assert renewed(toy) and not renewed(toy)
@@ -63,7 +63,8 @@ def test_prose_and_comments_are_taken_over_and_outputs_stay(toy, page):
     assert outputs == ["output 1", "output 2", "output 3", "output 4", "output 5"]
     record = toy.record(RUN)
     assert record["files"]["notebook.ipynb"] == describe(page) and record["title"] == "Another title"
-    assert "Another title" in toy.file(RUN, "notebook.html").read_text()
+    html = toy.file(RUN, "notebook.html").read_text()
+    assert "Another title" in html and 'href="../../../notebooks/16_affinity.ipynb"' in html, "links lead to notebooks"
 
 
 def test_a_page_of_other_code_stays(toy, page):
