@@ -196,7 +196,10 @@ def render_pages(
 
 
 def scrub(page: Path) -> None:
-    """Drop what papermill notes in an executed page: clock times, paths of this machine, a random cell id."""
+    """Drop clock times, paths of this machine and a random cell id, which papermill notes in a page, and indents.
+
+    Tables are indented line by line, which is a tenth of a page with many of them.
+    """
     import nbformat
 
     notebook = nbformat.read(page, as_version=4)
@@ -206,6 +209,10 @@ def scrub(page: Path) -> None:
         cell.metadata.pop("execution", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"
+        for output in cell.get("outputs", []):
+            table = output.get("data", {}).get("text/html", "")
+            if table and "<pre" not in table:
+                output.data["text/html"] = "\n".join(line.strip() for line in table.splitlines())
     write_text(page, nbformat.writes(notebook) + "\n")
 
 
