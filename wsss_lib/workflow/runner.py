@@ -35,7 +35,7 @@ sys.modules.setdefault("rfc3987_syntax", None)
 NOTEBOOK, PAGE = PAGES
 INDEX = "index.html"  # a report's page, with links to the pages of the runs that it gathers
 MARKDOWN = "index.md"  # the same without code, for readers of the repository
-NOTEBOOK_LINK = re.compile(r"\]\((\d\d_\w+\.ipynb)\)")
+NOTEBOOK_LINK = re.compile(r"\[([^\]]+)\]\((\d\d_\w+\.ipynb)\)")
 ALWAYS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "HF_HUB_OFFLINE": "1",
@@ -217,14 +217,18 @@ def scrub(page: Path) -> None:
 
 
 def executed_page(project: Project, folder: Path) -> "nbformat.NotebookNode":
-    """The executed page of a run; its links to other notebooks lead there from its folder."""
+    """The executed page of a run; its links to other notebooks lead there from its folder.
+
+    Outside the project's folder they would name the folders of this machine: only their texts stay there.
+    """
     import nbformat
 
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
     sources = Path(os.path.relpath(project.notebooks, folder)).as_posix()
+    link = rf"[\1]({sources}/\2)" if folder.resolve().is_relative_to(project.root.resolve()) else r"\1"
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = NOTEBOOK_LINK.sub(rf"]({sources}/\1)", cell.source)
+            cell.source = NOTEBOOK_LINK.sub(link, cell.source)
     return notebook
 
 

@@ -2,10 +2,13 @@
 
 import re
 
+import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from wsss_lib.workflow.page import mathml, page_html
+from wsss_lib.workflow.project import Project
+from wsss_lib.workflow.runner import executed_page
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -68,3 +71,15 @@ def test_the_error_of_a_failed_run_is_marked(notebook):
     page = page_html(notebook)
     assert "This run failed" in page and 'href="#error"' in page and page.count('id="error"') == 1
     assert "&lt;no maps&gt;" in page and "papermill was here" not in page and "\x1b" not in page
+
+
+def test_links_to_other_notebooks_lead_there_and_name_no_folder_of_the_machine(tmp_path):
+    source = "As in [plain CAM](10_cam.ipynb) and [the paper](https://example.org/a.ipynb)."
+    page = nbformat.writes(new_notebook(cells=[new_markdown_cell(source)]))
+    project = Project(tmp_path / "kit", tmp_path / "kit/outputs")
+    inside, outside = project.outputs / "20_ktse/demo", tmp_path / "elsewhere/20_ktse/demo"
+    for folder in (inside, outside):
+        folder.mkdir(parents=True)
+        (folder / "notebook.ipynb").write_text(page)
+    assert "[plain CAM](../../../notebooks/10_cam.ipynb)" in executed_page(project, inside).cells[0].source
+    assert executed_page(project, outside).cells[0].source == source.replace("[plain CAM](10_cam.ipynb)", "plain CAM")
