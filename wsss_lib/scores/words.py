@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -87,18 +88,21 @@ def region_ious(region: Tensor, masks: Tensor) -> Tensor:
     Returns:
         Intersection over union, [n]; 0 where both are empty.
     """
-    rows, columns = (cell_of_pixel(side, cells) for side, cells in zip(region.shape, masks.shape[1:], strict=True))
-    inside = (rows.T @ region.float() @ columns).flatten()
-    areas = torch.outer(rows.sum(0), columns.sum(0)).flatten()
+    rows, columns, areas = cells_of_pixels(*region.shape, *masks.shape[1:])
+    inside = (rows @ region.float() @ columns).flatten()
     flat = (masks.flatten(1) != 0).float()
     intersections = flat @ inside
     unions = flat @ areas + inside.sum() - intersections
-    return torch.where(unions > 0, intersections / unions.clamp(min=1), 0.0)
+    return intersections / unions.clamp(min=1)
 
 
-def cell_of_pixel(side: int, cells: int) -> Tensor:
-    """1 where a pixel of an axis shows a cell, float [side, cells]."""
-    return (torch.arange(side)[:, None] * cells // side == torch.arange(cells)).float()
+@cache
+def cells_of_pixels(height: int, width: int, rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where an image shows the cells of a grid: 1 where a row of pixels shows a row of cells, float [rows, height], the
+    same of columns, float [width, columns], and the pixels of each cell, [rows * columns]."""
+    down = (torch.arange(height) * rows // height == torch.arange(rows)[:, None]).float()
+    across = (torch.arange(width)[:, None] * columns // width == torch.arange(columns)).float()
+    return down, across, torch.outer(down.sum(1), across.sum(0)).flatten()
 
 
 def region_words(region: Tensor, masks: Tensor, words: Sequence[Iterable[str]], threshold: float = 0.04) -> set[str]:
