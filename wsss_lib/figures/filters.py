@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from wsss_lib.figures.overlays import Picture, pixels
+from wsss_lib.figures.overlays import OUTLINE_COLOR, Picture, pixels
 from wsss_lib.figures.style import COLORS, FONT_SIZE, WIDTH, hide_axes, house_style, new_figure
 
+SILENT = 0.5  # brightness of a tile where its filter is silent; the paper's 0.3 hides what else is in the image
 
 def darkened(image: Tensor, heat: Tensor, lowest: float = 0.3) -> Tensor:
     """Image that is dark where a filter is silent: times its map over the maximum, at least ``lowest`` (the paper).
@@ -35,17 +36,19 @@ def show_filters(
     heats: Sequence[Sequence[Tensor | np.ndarray]],
     words: Sequence[Sequence[tuple[str, int]]],
     *,
+    thresholds: Sequence[float] = (),
     right: Sequence[set[str]] = (),
     marks: Mapping[str, set[str]] | None = None,
     num_words: int = 6,
 ) -> Figure:
-    """One row a filter: its most activating images, dark where it is silent, and a chart of its words.
+    """One row a filter: its most activating images, dark where it is silent, and a chart of its words and counts.
 
     Args:
         names: of the filters.
         images: per filter its images, most activating first, as in :func:`overlays.pixels`.
         heats: per filter the map of each of its images, [h, w], in any scale.
         words: per filter its words with their counts, most frequent first.
+        thresholds: per filter the value above which it fires; a line goes round the region where it does.
         right: per filter the words that are true; their bars are dark.
         marks: sign -> words that it is written behind, such as "*" for words unseen in training.
         num_words: bars of a chart.
@@ -67,7 +70,9 @@ def show_filters(
                 if column < len(images[row]):
                     picture = torch.from_numpy(pixels(images[row][column])).permute(2, 0, 1).float()
                     heat = enlarged(torch.as_tensor(heats[row][column]).float(), tuple(picture.shape[1:]))
-                    tile.imshow(darkened(picture, heat).permute(1, 2, 0).clamp(0, 1).numpy())
+                    tile.imshow(darkened(picture, heat, SILENT).permute(1, 2, 0).clamp(0, 1).numpy())
+                    if len(thresholds) and heat.min() <= thresholds[row] < heat.max():
+                        tile.contour(heat.numpy(), [float(thresholds[row])], colors=OUTLINE_COLOR, linewidths=0.9)
                 else:
                     tile.set_frame_on(False)
             chart = figure.add_subplot(grid[row, columns])
@@ -76,10 +81,12 @@ def show_filters(
 
 
 def _word_chart(axes, words: Sequence[tuple[str, int]], right: set[str], marks: Mapping[str, set[str]], rows: int):
-    """Bars of word counts with the words written beside them."""
+    """Bars of word counts, the words written before them and the counts behind."""
     places = range(len(words))
     colors = [COLORS[0] if word in right else "0.75" for word, _ in words]
-    axes.barh(places, [count for _, count in words], color=colors, height=0.75)
+    bars = axes.barh(places, [count for _, count in words], color=colors, height=0.75)
+    axes.bar_label(bars, [str(count) for _, count in words], padding=2, fontsize=FONT_SIZE - 1)
+    axes.margins(x=0.12)
     signs = ["".join(sign for sign, marked in marks.items() if word in marked) for word, _ in words]
     labels = [f"{word}{sign}" for (word, _), sign in zip(words, signs, strict=True)]
     axes.set_yticks(places, labels, fontsize=FONT_SIZE - 1)
