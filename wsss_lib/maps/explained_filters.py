@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wsss_lib.maps.filter_attention import attended_features, masked_images
+from wsss_lib.maps.filter_attention import attended_features, masked_images, pooled_attention
 from wsss_lib.networks.filter_explainer import FilterExplainer
 
 
@@ -40,6 +40,8 @@ def filter_embeddings(
         if method == "image":
             maps = of_image[torch.arange(len(places)), filters]
             seen = explainer.features(masked_images(images[places], maps, limits))
+        elif method == "attention" and explainer.pooling == "average":  # the reweighted features are never made
+            seen = pooled_attention(of_image, filters[:, None], form=form)[:, 0]
         else:
             seen = attended_features(of_image, filters, limits, method=method, form=form)
         found.append(explainer(seen))

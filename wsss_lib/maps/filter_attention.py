@@ -41,19 +41,21 @@ def attended_features(
     return features * cosines
 
 
-def pooled_attention(features: Tensor, *, form: str = "official") -> Tensor:
-    """Average-pooled filter attention of all filters at once, from the products of all pairs of channels.
+def pooled_attention(features: Tensor, filters: Tensor | None = None, *, form: str = "official") -> Tensor:
+    """Average-pooled filter attention of many filters at once, from the products of pairs of channels.
 
     Args:
         features: [B, C, h, w].
+        filters: filters of each image, int64 [B, U]; all C of them by default.
 
     Returns:
-        [B, C, C]: row u holds the pooled features as filter u sees them.
+        [B, U, C]: row u holds the pooled features as filter u sees them.
     """
     _check("attention", form)
     flat = features.flatten(2)
     norms = flat.norm(dim=2, keepdim=True).clamp(min=torch.finfo(flat.dtype).tiny)
-    products = flat @ flat.transpose(1, 2) / norms  # [B, u, k]
+    chosen = (slice(None),) if filters is None else (torch.arange(len(flat))[:, None], filters)
+    products = flat[chosen] @ flat.transpose(1, 2) / norms[chosen]  # [B, u, k]
     if form == "official":
         return products / flat.shape[2]
     return products / norms.transpose(1, 2) * flat.mean(2)[:, None]

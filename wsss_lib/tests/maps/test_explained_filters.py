@@ -14,6 +14,23 @@ def explainer():
     return build_explainer("resnet18", "backbone.layer2", 5, options=options, num_classes=3, side=32).eval()
 
 
+@pytest.fixture(scope="module")
+def explainer_of_positions():
+    options = {"output_stride": 8, "width": 0.25, "stages": 2}
+    return build_explainer("resnet18", "layer2", 5, options=options, side=32, pooling="positions").eval()
+
+
+@pytest.mark.parametrize("pooling", ["average", "positions"])
+@pytest.mark.parametrize("form", ["official", "paper"])
+@torch.no_grad()
+def test_both_forms_of_attention_are_those_of_reweighted_features(request, pooling, form):
+    explainer = request.getfixturevalue("explainer" if pooling == "average" else "explainer_of_positions")
+    features, pairs = torch.rand(2, 32, 4, 4), torch.tensor([[3, 1], [30, 0], [0, 1]])
+    found = filter_embeddings(explainer, torch.zeros(0), features, pairs, torch.zeros(32), form=form)
+    seen = attended_features(features[pairs[:, 1]], pairs[:, 0], torch.zeros(3), form=form)
+    assert torch.allclose(found, explainer(seen), atol=1e-5) and found.std(0).min() > 0
+
+
 @pytest.mark.parametrize("method", ["original", "image", "activation", "attention"])
 @torch.no_grad()
 def test_each_pair_by_itself(explainer, method):

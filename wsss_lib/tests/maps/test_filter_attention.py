@@ -25,6 +25,8 @@ def test_attention_is_the_definition(form):
         assert torch.allclose(one, slow_attention(image, unit, form), atol=1e-6)
     pooled = pooled_attention(features, form=form)
     assert torch.allclose(pooled[torch.arange(3), filters], found.mean((2, 3)), atol=1e-6)
+    some = torch.tensor([[4, 1], [0, 0], [2, 3]])
+    assert torch.allclose(pooled_attention(features, some, form=form), pooled[torch.arange(3)[:, None], some])
 
 
 def test_the_other_methods():
@@ -34,11 +36,11 @@ def test_the_other_methods():
     found = attended_features(features, filters, thresholds, method="activation")
     assert torch.equal(found[0], features[0] * (features[0, 1] > 0.5))
     images = torch.randn(2, 3, 16, 16)
-    maps = features[torch.arange(2), filters]
+    maps, before = features[torch.arange(2), filters], images.clone()
     masked = masked_images(images, maps, thresholds)
     regions = regions_of(maps, thresholds, (16, 16))
     assert torch.equal(masked, images * regions[:, None]) and regions.any() and not regions.all()
-    assert torch.equal(images, images.clone()), "the input stays"
+    assert torch.equal(images, before), "the input stays"
 
 
 @pytest.mark.parametrize("form", ["official", "paper"])
