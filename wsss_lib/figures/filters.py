@@ -13,6 +13,7 @@ from wsss_lib.figures.style import COLORS, FONT_SIZE, WIDTH, hide_axes, house_st
 
 SILENT = 0.5  # brightness of a tile where its filter is silent; the paper's 0.3 hides what else is in the image
 
+
 def darkened(image: Tensor, heat: Tensor, lowest: float = 0.3) -> Tensor:
     """Image that is dark where a filter is silent: times its map over the maximum, at least ``lowest`` (the paper).
 
