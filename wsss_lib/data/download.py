@@ -165,6 +165,7 @@ ITEMS = {
             "objects.json.zip",
             "attributes.json.zip",
             "region_descriptions.json.zip",
+            "object_alias.txt",
         )
         + remote_files(GENOME_IMAGES, "images.zip", "images2.zip"),
         "visual_genome",
@@ -195,6 +196,12 @@ ITEMS = {
         remote_files("https://nlp.stanford.edu/data", "glove.6B.zip"),
         "glove",
         gives=tuple(f"glove/glove.6B.{dimensions}d.txt" for dimensions in (50, 100, 200, 300)),
+    ),
+    "lavise": Item(
+        "LaViSE: trained explainers, label tables of COCO and Visual Genome, list of entities",
+        by_hand=f"the notebook of {GITHUB}/ErikBuis/FACT2023 links four explainers (ResNet-18 and 50 of Visual Genome, "
+        f"ResNet-18 and AlexNet of COCO) on {DRIVE}, put them into weights/lavise for the parameter checkpoint; the "
+        f"folder data of {GITHUB}/YuYang0901/LaViSE has coco_label_embedding.pth, vg_labels.pkl and entities.txt",
     ),
     "resnet38": Item(
         "ImageNet weights of Wide ResNet-38, MXNet format",

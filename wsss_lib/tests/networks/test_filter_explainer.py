@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from wsss_lib.networks.backbones import build_backbone
+from wsss_lib.networks.checkpoints import load_weights
 from wsss_lib.networks.classifier import Classifier
 from wsss_lib.networks.filter_explainer import (
     FilterExplainer,
@@ -76,6 +77,25 @@ def test_masked_pooling_is_pooling_of_masked_features():
     assert torch.allclose(masked_pooling(features, masks, image), slow, atol=1e-6)
     assert not masked_pooling(features, torch.zeros(1, 5, 6), torch.tensor([1])).any(), "an empty mask"
     assert masked_pooling(features, torch.zeros(0, 5, 6), torch.zeros(0, dtype=torch.long)).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "pooling", "entries"),
+    [
+        ("resnet18", "layer4", "average", {"fc.6.weight", "layer4.0.conv1.weight"}),
+        ("alexnet", "features", "positions", {"classifier.6.weight", "features.0.weight"}),
+    ],
+)
+def test_released_checkpoints_are_loaded_by_the_names_of_their_entries(tmp_path, name, layer, pooling, entries):
+    explainer = FilterExplainer(build_target(name), layer, 3, side=64, pooling=pooling)
+    head = min(entries).split(".")[0]
+    theirs = {entry: entry.removeprefix("target.").replace("head.", f"{head}.") for entry in explainer.state_dict()}
+    released = {theirs[entry]: torch.full_like(values, 2) for entry, values in explainer.state_dict().items()}
+    assert entries <= set(released)
+    content = {"epoch": 3, "state_dict": released, "optimizer": {"state": {}, "param_groups": [{"d": 1e-6}]}}
+    torch.save(content, tmp_path / "ckpt_best.pth.tar")
+    load_weights(explainer, tmp_path / "ckpt_best.pth.tar", rename=explainer_from_authors)
+    assert all((values == 2).all() for values in explainer.state_dict().values())
 
 
 def test_released_names_and_bad_options(target):
