@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from wsss_lib.maps.activation_statistics import ActivationQuantile, TopImages
 from wsss_lib.maps.filter_attention import attended_features, pooled_attention
+from wsss_lib.networks.filter_explainer import build_explainer
 from wsss_lib.scores.words import nearest_words, region_ious
 from wsss_lib.tests.bench import benchmark
 
@@ -102,3 +103,23 @@ def overlaps():
         return torch.stack(found)
 
     return slow, lambda: region_ious(region, masks)
+
+
+@benchmark("features to train from, 8 images, 40 regions, 2 epochs", ratio=5)
+def training_features():
+    explainer = build_explainer("resnet18", "layer4", 8, options={}, side=64).eval()
+    images, image_of_mask = torch.randn(8, 3, 64, 64), torch.arange(8).repeat_interleave(5)
+    masks = (torch.rand(40, *explainer.grid) > 0.3).float()
+
+    def slow():
+        """The network runs for every region in every epoch."""
+        for _epoch in range(2):
+            pooled = explainer.pool(explainer.features(images[image_of_mask]) * masks[:, None])
+        return pooled
+
+    def fast():
+        """It runs once for every image; an epoch reads what was kept."""
+        kept = explainer.pool_masked(explainer.features(images), masks, image_of_mask)
+        return [kept for _epoch in range(2)][-1]
+
+    return slow, fast
