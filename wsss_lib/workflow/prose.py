@@ -9,7 +9,7 @@ from wsss_lib.parameters import read_parameters
 from wsss_lib.workflow.fingerprint import Status, statuses
 from wsss_lib.workflow.plan import PlannedRun, Planner, Request
 from wsss_lib.workflow.project import Project
-from wsss_lib.workflow.runner import render_pages
+from wsss_lib.workflow.runner import prose_in, render_pages
 
 
 def renew_prose(project: Project, run: PlannedRun, status: Status) -> bool:
@@ -34,6 +34,8 @@ def renew_prose(project: Project, run: PlannedRun, status: Status) -> bool:
         if cell.cell_type == "code":
             made = executed.pop(0)
             made.source, made.id, cell = cell.source, cell.id, made
+        elif cell.cell_type == "markdown":
+            cell.source = prose_in(project, page_file.parent, cell.source)
         cells.append(cell)
         if executed and "injected-parameters" in executed[0].metadata.get("tags", []):
             cells.append(executed.pop(0))

@@ -162,7 +162,7 @@ def finish(project: Project, run: PlannedRun, now: Fingerprint) -> None:
         raise RunFailed("the page ended without run.finish(...) in its last cell") from None
     if undeclared := sorted(record["inputs"].keys() - now.inputs.keys()):
         raise RunFailed(f"the page read {undeclared[0]}, which none of its parameters *_from names")
-    scrub(folder / NOTEBOOK)
+    scrub(project, folder)
     record["hash"], record["fingerprint"] = now.digest, now.parts
     try:
         record["files"] |= render_pages(project, run, now.digest, inputs=now.inputs, captions=record["captions"])
@@ -195,14 +195,15 @@ def render_pages(
     return {name: describe(folder / name) for name in pages}
 
 
-def scrub(page: Path) -> None:
+def scrub(project: Project, folder: Path) -> None:
     """Drop clock times, paths of this machine and a random cell id, which papermill notes in a page, and indents.
 
-    Tables are indented line by line, which is a tenth of a page with many of them.
+    Tables are indented line by line, which is a tenth of a page with many of them. Links to other notebooks, which
+    lie beside the source but not beside the page, are mended.
     """
     import nbformat
 
-    notebook = nbformat.read(page, as_version=4)
+    notebook = executed_page(project, folder)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
@@ -213,23 +214,28 @@ def scrub(page: Path) -> None:
             table = output.get("data", {}).get("text/html", "")
             if table and "<pre" not in table:
                 output.data["text/html"] = "\n".join(line.strip() for line in table.splitlines())
-    write_text(page, nbformat.writes(notebook) + "\n")
+    write_text(folder / NOTEBOOK, nbformat.writes(notebook) + "\n")
 
 
 def executed_page(project: Project, folder: Path) -> "nbformat.NotebookNode":
-    """The executed page of a run; its links to other notebooks lead there from its folder.
-
-    Outside the project's folder they would name the folders of this machine: only their texts stay there.
-    """
+    """The executed page of a run, a failed one too; its links to other notebooks lead there from its folder."""
     import nbformat
 
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
-    sources = Path(os.path.relpath(project.notebooks, folder)).as_posix()
-    link = rf"[\1]({sources}/\2)" if folder.resolve().is_relative_to(project.root.resolve()) else r"\1"
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = NOTEBOOK_LINK.sub(link, cell.source)
+            cell.source = prose_in(project, folder, cell.source)
     return notebook
+
+
+def prose_in(project: Project, folder: Path, source: str) -> str:
+    """Prose of a notebook as it reads on a page in ``folder``: links to other notebooks lead there.
+
+    Outside the project's folder they would name the folders of this machine: only their texts stay there.
+    """
+    sources = Path(os.path.relpath(project.notebooks, folder)).as_posix()
+    inside = folder.resolve().is_relative_to(project.root.resolve())
+    return NOTEBOOK_LINK.sub(rf"[\1]({sources}/\2)" if inside else r"\1", source)
 
 
 def render(project: Project, folder: Path, name: str, note: str, links: dict[str, str] | None = None) -> None:

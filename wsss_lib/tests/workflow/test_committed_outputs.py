@@ -24,12 +24,14 @@ def committed() -> list[Path]:
 
 @pytest.fixture
 def project(tmp_path) -> Project:
-    """The project with the committed outputs alone."""
+    """The project with the committed outputs alone, in a folder of its own so that links of pages are the same."""
+    for name in ("notebooks", "params", "wsss_lib"):
+        (tmp_path / name).symlink_to(PROJECT / name)
     for path in committed():
-        target = tmp_path / path.relative_to(PROJECT / "outputs")
+        target = tmp_path / path.relative_to(PROJECT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
-    return Project(PROJECT, tmp_path)
+    return Project(tmp_path, tmp_path / "outputs")
 
 
 def test_committed_records_are_up_to_date(project):

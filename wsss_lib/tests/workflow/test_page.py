@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from wsss_lib.workflow.page import mathml, page_html
 from wsss_lib.workflow.project import Project
-from wsss_lib.workflow.runner import executed_page
+from wsss_lib.workflow.runner import executed_page, scrub
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -83,3 +83,8 @@ def test_links_to_other_notebooks_lead_there_and_name_no_folder_of_the_machine(t
         (folder / "notebook.ipynb").write_text(page)
     assert "[plain CAM](../../../notebooks/10_cam.ipynb)" in executed_page(project, inside).cells[0].source
     assert executed_page(project, outside).cells[0].source == source.replace("[plain CAM](10_cam.ipynb)", "plain CAM")
+    for folder in (inside, outside):
+        mended = executed_page(project, folder).cells[0].source
+        scrub(project, folder)
+        kept = nbformat.read(folder / "notebook.ipynb", as_version=4).cells[0].source
+        assert kept == mended == executed_page(project, folder).cells[0].source, "the notebook that is kept, too, once"

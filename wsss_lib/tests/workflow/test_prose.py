@@ -61,6 +61,7 @@ def test_prose_and_comments_are_taken_over_and_outputs_stay(toy, page):
     ]
     outputs = [cell.outputs[0].text for cell in cells if cell.cell_type == "code" and cell.outputs]
     assert outputs == ["output 1", "output 2", "output 3", "output 4", "output 5"]
+    assert cells[3].source.endswith("See [it](../../../notebooks/16_affinity.ipynb).")
     record = toy.record(RUN)
     assert record["files"]["notebook.ipynb"] == describe(page) and record["title"] == "Another title"
     html = toy.file(RUN, "notebook.html").read_text()
