@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from importlib.metadata import version
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -50,6 +51,44 @@ def test_a_finished_run_lists_its_files(project):
     assert missing_files(run.folder) == []
     (run.folder / "scores.csv").write_text("")
     assert missing_files(run.folder) == ["scores.csv"]
+
+
+def test_the_record_says_what_a_run_was_made_with(project):
+    class Photographs:
+        def fingerprint(self):
+            return "0123456789abcdef"
+
+    run = start_run("10_toy", {"seed": 7, "rate": 0.5})
+    run.uses(Photographs(), "train")
+    run.cite({"run": "10_cam/demo", "hash": "abc"})
+    run.finish()
+    record = read_json(run.folder / RECORD)
+    assert record["parameters"]["seed"] == 7
+    assert record["data"] == {"train": "0123456789abcdef"} and record["inputs"] == {"10_cam/demo": "abc"}
+    assert record["device"] and record["threads"] == torch.get_num_threads()
+    assert record["seconds"] >= 0 and record["peak_memory_mb"] > 50
+    assert record["versions"]["torch"] == version("torch") and {"python", "papermill"} <= set(record["versions"])
+    assert record["git"] is None or (len(record["git"]["commit"]) == 40 and record["git"]["dirty"] in (True, False))
+
+
+def test_the_commit_and_whether_sources_differ_from_it(project, monkeypatch):
+    monkeypatch.setattr(run_module, "PROJECT", project)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
+    assert run_module._git_state() is None, "outside a checkout"
+    write_text(project / "wsss_lib/maps.py", "first")
+
+    def git(*words):
+        who = ("-c", "user.name=me", "-c", "user.email=me@here")
+        return subprocess.run(["git", *who, *words], cwd=project, check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    git("add", "wsss_lib")
+    git("commit", "-qm", "first")
+    commit = git("rev-parse", "HEAD").strip()
+    write_text(project / "outputs/10_cam/demo/scores.csv", "no source")
+    assert run_module._git_state() == {"commit": commit, "dirty": False}
+    write_text(project / "wsss_lib/maps.py", "second")
+    assert run_module._git_state() == {"commit": commit, "dirty": True}
 
 
 @pytest.mark.parametrize(
