@@ -129,6 +129,11 @@ ORIGINAL_OPTIONS = {
         "results_path wandb log_imgs save_folder iterative_gradients add_classification loss_impact_seg "
         "loss_impact_bottleneck lr"
     ),
+    "jiwoon-ahn/psa": "alpha beta logt",
+    "Juliachang/SC-CAM": "k_cluster subcls_loss_weight th low_alpha high_alpha",
+    "abhinav-neil/lavise": (
+        "words_per_img imgs_per_filter act_q mask_threshold num_top_filters viz_per_filter heatmap_opacity"
+    ),
 }
 
 
