@@ -33,8 +33,13 @@ def filter_embeddings(
 
     Returns:
         [P, E].
+
+    Raises:
+        ValueError: no pair, since no filter fires on any image.
     """
-    found = [features.new_zeros(0, explainer.head[-1].out_features)]
+    if not len(pairs):
+        raise ValueError("none of these filters fires on any image: ask for other filters, or show more images")
+    found = []
     for filters, places in (part.T for part in pairs.split(batch_size)):
         of_image, limits = features[places], thresholds[filters]
         if method == "image":

@@ -1,4 +1,4 @@
-"""Embeddings of filters: pair by pair, whatever the batches; no pair at all."""
+"""Embeddings of filters: pair by pair, whatever the batches; filters that never fire."""
 
 import pytest
 import torch
@@ -49,8 +49,7 @@ def test_each_pair_by_itself(explainer, method):
     assert explainer.normalization == explainer.target.backbone.normalization
 
 
-def test_no_pair_gives_no_embedding(explainer):
-    nothing = filter_embeddings(
-        explainer, torch.zeros(0), torch.zeros(1, 32, 4, 4), torch.zeros(0, 2).long(), torch.zeros(32)
-    )
-    assert nothing.shape == (0, 5)
+def test_filters_that_never_fire_are_refused(explainer):
+    nothing = torch.zeros(1, 32, 4, 4), torch.zeros(0, 2).long(), torch.zeros(32)
+    with pytest.raises(ValueError, match="none of these filters fires"):
+        filter_embeddings(explainer, torch.zeros(0), *nothing)
