@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from wsss_lib.files import read_json
-from wsss_lib.paths import PARAMS, outputs_root, run_folder
+from wsss_lib.parameters import read_parameters, read_yaml
+from wsss_lib.paths import NOTEBOOKS, PARAMS, outputs_root, run_folder
 from wsss_lib.tables import by_method, is_number
 
 RUN_NAME = re.compile(r"(?P<profile>[^_-]+)(?:_(?P<variant>.+?))?(?:-seed(?P<seed>\d+))?")
@@ -17,6 +18,14 @@ SUPERVISION = ("image labels", "boxes", "some masks", "all masks")  # cheapest f
 MODELS_OF_MASKS = {"41_unet": "U-Net", "42_multitask_unet": "multi-task U-Net", "43_unrolled_lrp": "unrolled LRP"}
 NUMBER_OF_MASKS = re.compile(r"(?:(\d+)_masks)?")  # variants that change the number of masks and nothing of the method
 UNGUIDED = "without guidance"
+PROTOCOL = {  # what makes our numbers others than the printed ones -> parameters of notebooks that say it
+    "data": ["data"],
+    "network": ["architecture", "backbone", "backbones", "width"],
+    "pretrained weights": ["weights"],
+    "pixels": ["size", "crop"],
+    "epochs": ["epochs"],
+    "guided epochs": ["guided_epochs"],
+}
 
 
 def read_records(pattern: str) -> list[dict[str, Any]]:
@@ -254,18 +263,94 @@ def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     return table.groupby("run", sort=False).agg(**columns).reset_index()
 
 
-def environment(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Commit, whether the sources differed from it, and versions of every run: one column a distinct environment."""
-    columns: dict[str, dict[str, str]] = {}
+def environment(records: Iterable[dict[str, Any]]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Commit, whether the sources differed from it, and the versions that are not the same for all runs.
+
+    Returns:
+        One row for each distinct environment, with its runs, those of one parameter file together; and the versions
+        that all runs have in common.
+    """
+    found = []
     for r in records:
         git = r["git"] or {"commit": "not a git checkout", "dirty": False}
-        versions = {"commit": git["commit"][:12], "sources changed since": "yes" if git["dirty"] else "no"} | r[
-            "versions"
-        ]
-        key = str(sorted(versions.items()))
-        columns.setdefault(key, versions | {"runs": ""})
-        columns[key]["runs"] += (", " if columns[key]["runs"] else "") + r["run"]
-    return pd.DataFrame({str(number): column for number, column in enumerate(columns.values(), start=1)})
+        sources = {"commit": git["commit"][:12], "sources changed since": "yes" if git["dirty"] else "no"}
+        found.append((sources, r["versions"], r))
+    versions = pd.DataFrame([one for _, one, _ in found], dtype=str)
+    common = {name: values.iloc[0] for name, values in versions.items() if values.nunique(dropna=False) == 1}
+    rows: dict[tuple, dict[str, Any]] = {}
+    for sources, packages, r in found:
+        about = sources | {name: value for name, value in packages.items() if name not in common}
+        runs = rows.setdefault(tuple(about.items()), about | {"runs": {}})["runs"]
+        runs.setdefault(r["parameter_file"], []).append(r["seed_number"])
+    for row in rows.values():
+        row["runs"] = _shortly(row["runs"])
+    return pd.DataFrame(rows.values()), common
+
+
+def _shortly(runs: dict[str, list[int]]) -> str:
+    """Parameter files of each notebook with their seeds.
+
+    >>> _shortly({"10_cam/demo": [0], "20_ktse/demo": [1, 2], "20_ktse/demo_erasing": [0]})
+    '10_cam: demo (0); 20_ktse: demo (1, 2), demo_erasing (0)'
+    """
+    notebooks: dict[str, list[str]] = {}
+    for run, seeds in runs.items():
+        notebook, _, name = run.partition("/")
+        notebooks.setdefault(notebook, []).append(f"{name} ({', '.join(map(str, seeds))})")
+    return "; ".join(f"{notebook}: {', '.join(names)}" for notebook, names in notebooks.items())
+
+
+def unlike_the_paper(published: pd.DataFrame, records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Why our numbers differ from the printed ones, as far as parameters say it.
+
+    Args:
+        published: from ``tables.published_numbers``; its rows name the notebooks and variants that redo them.
+        records: from :func:`read_records`.
+
+    Returns:
+        One row for each run that redoes a printed number, one column for each of ``PROTOCOL``: "ours, not theirs" by
+        the parameter file of the profile ``paper`` (of the variant, else the plain one), "same", or empty where the
+        notebook has no such parameter.
+    """
+    printed = {(row["notebook"], row["variant"]) for row in published.to_dict("records")}
+    rows = {}
+    for (notebook, variant), (first, *_) in by_method(records).items():
+        files = [PARAMS / notebook / f"{name}.yaml" for name in (f"paper_{variant}", "paper")]
+        file = next((file for file in files if file.exists()), None)
+        if (notebook, variant) in printed and file is not None and first["profile"] != "paper":
+            theirs = read_parameters(NOTEBOOKS / f"{notebook}.ipynb").defaults | read_yaml(file)[0]
+            ours = first["parameters"] | ({"epochs": None} if first["parameters"].get("weights_from") else {})
+            rows[first["parameter_file"]] = {
+                what: _unlike([ours.get(name) for name in names], [theirs.get(name) for name in names])
+                for what, names in PROTOCOL.items()
+            }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(PROTOCOL)).rename_axis("run")
+
+
+def _unlike(ours: list[Any], theirs: list[Any]) -> str:
+    """Two settings in words.
+
+    >>> _unlike(["resnet18", 0.5], ["resnet38", 1.0]), _unlike([16, None], [15, None]), _unlike([96], [96])
+    ('resnet18 × 0.5, not resnet38', '16, not 15', 'same')
+    >>> _unlike([""], ["weights/a.params"]), _unlike([None], [None])
+    ('none of its own, not a file', '')
+    """
+
+    def words(values: list[Any]) -> str:
+        told = []
+        for value in values:
+            if isinstance(value, list):
+                value = " and ".join(dict.fromkeys(map(str, value)))
+            if isinstance(value, float):
+                value = "" if value == 1.0 else f"× {value:g}"
+            elif isinstance(value, str) and ("weights/" in value or value.startswith("IMAGENET")):
+                value = "a file"
+            told += [] if value is None or value == "" else [str(value)]
+        return " ".join(told) or "none of its own"
+
+    if all(value is None for value in ours):
+        return ""
+    return "same" if ours == theirs else f"{words(ours)}, not {words(theirs)}"
 
 
 def runs_of_profile(profile: str, records: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -8,15 +8,18 @@ from pandas.io.formats.style import Styler
 from wsss_lib.figures.tables import styled_table
 
 
-def grouped_table(frame: pd.DataFrame, group: str, *, highest: Sequence[str] = ()) -> Styler:
+def grouped_table(
+    frame: pd.DataFrame, group: str, *, highest: Sequence[str] = (), signed: Sequence[str] = ()
+) -> Styler:
     """HTML table with a line above each group of rows, and the best values of each group bold.
 
     Args:
         frame: rows of a group stand together; the index counts the rows.
         group: column that names the group of a row.
         highest: columns whose highest value is the best.
+        signed: columns whose numbers carry a plus or minus.
     """
-    table = styled_table(frame)
+    table = styled_table(frame, signed=signed)
     for _, rows in frame.groupby(group, sort=False):
         line = {"selector": f"td.row{rows.index[0]}", "props": "border-top: 2px solid #808080"}
         table.set_table_styles([line], overwrite=False)

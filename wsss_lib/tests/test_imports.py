@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "files": set(),
     "store": {"files"},
     "tables": {"paths"},
-    "report": {"paths", "files", "tables"},
+    "report": {"paths", "files", "parameters", "tables"},
     "claims": {"paths", "tables"},
     "measurements": {"paths", "store", "tables", "report", "claims", "figures"},
     "explore": {"paths", "files", "store", "data", "labels", "scores", "figures"},

@@ -97,9 +97,30 @@ def test_costs_and_environments(records):
     assert costs["files (MB)"].tolist() == [1.5] * len(costs) and costs["runs"].sum() == 5
     assert costs.loc["10_cam/demo", "runs"] == 2 and costs.loc["10_cam/demo", "seconds"] == 2.0
     assert costs.loc["10_cam/demo", "data"] == "train 012345"
-    found = report.environment(records)
-    assert found.shape[1] == 2 and found["2"]["runs"] == "10_cam/demo-seed1"
-    assert found.loc["sources changed since"].tolist() == ["no", "yes"]
+    found, common = report.environment(records)
+    assert found["runs"].tolist() == [
+        "10_cam: demo (0); 13_mixup_cam: demo (0), demo_fast (0); 50_train_explainer: demo (0)",
+        "10_cam: demo (1)",
+    ]
+    assert found["sources changed since"].tolist() == ["no", "yes"] and common == {"python": "3.11.7"}
+    records[0]["versions"] = {"python": "3.12.1"}
+    found, common = report.environment(records)
+    assert found["python"].tolist() == ["3.12.1", "3.11.7", "3.11.7"] and common == {}
+
+
+def test_parameters_say_why_numbers_are_not_those_of_the_print(records):
+    published = pd.DataFrame({"notebook": ["10_cam", "13_mixup_cam"], "variant": ["", "gone"]})
+    records[0]["parameters"] = {"data": "benchmark", "backbone": "resnet18", "width": 0.5, "weights": "", "epochs": 15}
+    why = report.unlike_the_paper(published, records)
+    assert why.loc["10_cam/demo"].to_dict() == {
+        "data": "benchmark, not VOCdevkit/VOC2012",
+        "network": "resnet18 × 0.5, not resnet38",
+        "pretrained weights": "none of its own, not a file",
+        "pixels": "",
+        "epochs": "same",
+        "guided epochs": "",
+    }
+    assert len(why) == 1, "runs without a print need no reason"
 
 
 def test_parameter_files_without_a_run_are_said_to_be_missing(records, tmp_path, monkeypatch):
