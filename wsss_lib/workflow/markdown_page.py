@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 
 CAPTION = re.compile(r"\*\*(?:Figure|Table) \d+\.\*\* (?P<caption>.*)", re.DOTALL)
-PADDING = re.compile(r" {2,}")
-RULE = re.compile(r"-{4,}")
+RULE = re.compile(r"-{3,}")
+MISSING = "–"
 
 
 def page_markdown(notebook: nbformat.NotebookNode, folder: Path, captions: Mapping[str, str], note: str = "") -> str:
@@ -43,9 +43,27 @@ def _picture(file: Path, caption: str) -> str:
     return f"![{caption.translate(str.maketrans('[]', '()'))}]({file.name})"
 
 
-def _table(file: Path) -> str:
-    """The table that is kept beside its numbers, without its caption and the blanks that align it."""
-    rows = [line for line in file.with_suffix(".md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    return "\n".join(
-        [PADDING.sub(" ", rows[0]), RULE.sub("---", rows[1]), *(PADDING.sub(" ", row) for row in rows[2:])]
+def _table(folder_file: Path) -> str:
+    """The table that is kept beside its numbers, as the page shows it: without its caption, the blanks that align it
+    and an index that only counts, with a spread behind its mean and a dash where there is no number."""
+    lines = [
+        line for line in folder_file.with_suffix(".md").read_text(encoding="utf-8").splitlines() if line[:1] == "|"
+    ]
+    header, rule, *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines)
+    rows = [[MISSING if cell in ("nan", "<NA>") else cell for cell in row] for row in rows]
+    for name in [name for name in header if f"{name} ±" in header]:
+        mean, spread = header.index(name), header.index(f"{name} ±")
+        for row in rows:
+            row[mean] += f" ± {row[spread]}" if row[spread] not in ("", MISSING) else ""
+    hidden = {place for place, name in enumerate(header) if name.removesuffix(" ±") in header and name.endswith(" ±")}
+    if not header[0] and [row[0] for row in rows] == [str(number) for number in range(len(rows))]:
+        hidden.add(0)
+    header, rule, *rows = (
+        [cell for place, cell in enumerate(row) if place not in hidden] for row in (header, rule, *rows)
     )
+    rules = "|" + "|".join(RULE.sub("---", cell) for cell in rule) + "|"
+    return "\n".join([_line(header), rules, *map(_line, rows)])
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

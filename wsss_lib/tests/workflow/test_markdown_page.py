@@ -37,6 +37,15 @@ def test_the_parts_come_in_their_order_and_tables_without_padding(notebook, tmp_
     )
 
 
+def test_tables_look_as_on_the_page(notebook, tmp_path):
+    notebook.cells = notebook.cells[1:2]
+    lines = ["|    | run | score | score ± | masks |", "|---:|:----|------:|--------:|:------|"]
+    lines += ["|  0 | a   |   1.5 |     0.2 | <NA>  |", "|  1 | b   |   nan |     nan | 16    |"]
+    (tmp_path / "scores.md").write_text("\n".join([*lines, "", "Scores, percent."]))
+    page = page_markdown(notebook, tmp_path, {"scores.csv": "Scores, percent."})
+    assert page.startswith("| run | score | masks |\n|:---|---:|:---|\n| a | 1.5 ± 0.2 | – |\n| b | – | 16 |\n\n")
+
+
 def test_a_caption_without_a_file_is_an_error(notebook, tmp_path):
     with pytest.raises(ValueError, match="has the caption 'Scores, percent"):
         page_markdown(notebook, tmp_path, {"maps.png": "Maps [on one scale]."})
