@@ -31,7 +31,7 @@ def slim_html(page: str) -> str:
     rules: dict[str, list[str]] = {}
     for selector, props in RULE.findall(style.partition(">")[2]):
         rules.setdefault(re.sub(r"\s*\n\s*", " ", props.strip()), []).append(" ".join(selector.split()))
-    named = set(re.findall(r"[.#](\w+)", " ".join(sum(rules.values(), []))))
+    named = {name for selectors in rules.values() for name in re.findall(r"[.#](\w+)", " ".join(selectors))}
 
     def kept(found: re.Match) -> str:
         values = {name: [one for one in words.split() if one in named] for name, words in VALUE.findall(found[2])}
