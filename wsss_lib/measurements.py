@@ -84,10 +84,26 @@ def minutes(records: Iterable[dict[str, Any]]) -> str:
 
 
 def verdicts(records: Iterable[dict[str, Any]]) -> str:
-    """How many claims of each paper came out how, in Markdown."""
-    counts = count_verdicts(judge(read_claims(), records, "demo"))
+    """How many claims of each paper came out how, with the rendered pages that show it, in Markdown."""
+    claims = read_claims()
+    counts = count_verdicts(judge(claims, records, "demo"))
     counts.loc["all"] = counts.sum()
-    return markdown_table(counts) + "\n"
+    pages: dict[str, set[str]] = {}
+    for claim in claims:
+        compared = claim.in_profile("demo")
+        pages.setdefault(claim.paper, set()).update(run.partition("/")[0] for run in (compared.run, compared.against))
+    links = [", ".join(map(page_link, sorted(pages.get(paper, ())))) for paper in counts.index]
+    counts.insert(0, "rendered pages", links)
+    return re.sub(r" {2,}", " ", re.sub(r"-{4,}", "---", markdown_table(counts))) + "\n"
+
+
+def page_link(notebook: str) -> str:
+    """Link to the rendered demo run of a notebook, by its number.
+
+    >>> page_link("10_cam")
+    '[10](outputs/10_cam/demo/notebook.ipynb)'
+    """
+    return f"[{notebook.partition('_')[0]}](outputs/{notebook}/demo/notebook.ipynb)"
 
 
 def with_table(text: str, name: str, table: str) -> str:
