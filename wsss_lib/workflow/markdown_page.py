@@ -43,12 +43,10 @@ def _picture(file: Path, caption: str) -> str:
     return f"![{caption.translate(str.maketrans('[]', '()'))}]({file.name})"
 
 
-def _table(folder_file: Path) -> str:
+def _table(file: Path) -> str:
     """The table that is kept beside its numbers, as the page shows it: without its caption, the blanks that align it
     and an index that only counts, with a spread behind its mean and a dash where there is no number."""
-    lines = [
-        line for line in folder_file.with_suffix(".md").read_text(encoding="utf-8").splitlines() if line[:1] == "|"
-    ]
+    lines = [line for line in file.with_suffix(".md").read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
     header, rule, *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines)
     rows = [[MISSING if cell in ("nan", "<NA>") else cell for cell in row] for row in rows]
     for name in [name for name in header if f"{name} ±" in header]:
