@@ -34,8 +34,9 @@ class Claim(BaseModel):
             larger than the difference of these, by the same scores.
         metric: score of ``run``, as in its record.
         against_metric: score of ``against``, where it has another name.
-        direction: where the paper sees ``run``.
-        margin: points that the difference has to exceed; below 0 tolerates so much of the other direction.
+        direction: where the paper sees ``run``; ``near``: on neither side.
+        margin: points that the difference has to exceed; below 0 tolerates so much of the other direction. Of ``near``
+            the points, above 0, that it has to stay within.
         printed: the difference in print, points; None where the paper gives none.
         instead: for a profile, other values of the runs and scores.
     """
@@ -51,7 +52,7 @@ class Claim(BaseModel):
     than_against: str = ""
     metric: str
     against_metric: str = ""
-    direction: Literal["higher", "lower"] = "higher"
+    direction: Literal["higher", "lower", "near"] = "higher"
     margin: float = 0.0
     printed: float | None = None
     instead: dict[str, dict[str, str]] = Field(default_factory=dict)
@@ -71,6 +72,12 @@ class Claim(BaseModel):
     def _trend_is_whole(self) -> "Claim":
         if bool(self.than_run) != bool(self.than_against):
             raise ValueError("a trend compares two differences; name than_run and than_against, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _near_has_a_width(self) -> "Claim":
+        if self.direction == "near" and self.margin <= 0:
+            raise ValueError(f"near within {self.margin:g} points can never be reproduced; give a margin above 0")
         return self
 
 
@@ -106,17 +113,23 @@ def interval(differences: Iterable[float]) -> tuple[float, float]:
 def verdict(differences: Iterable[float], direction: str = "higher", margin: float = 0.0) -> str:
     """'reproduced' if the interval lies beyond the margin, 'contradicted' if on the other side of it, else 'undecided'.
 
+    ``near`` is 'reproduced' if the interval lies within the margin on both sides of 0, 'contradicted' if outside of it.
     Fewer than three seeds are 'undecided', none at all is 'not run'.
 
     >>> verdict([1.0, 1.1, 0.9]), verdict([1.0, 1.1, 0.9], direction="lower"), verdict([1.0, 1.1])
     ('reproduced', 'contradicted', 'undecided')
+    >>> verdict([1.0, 1.1, 0.9], "near", 3.0), verdict([-5.0, -5.1, -4.9], "near", 3.0)
+    ('reproduced', 'contradicted')
     """
     differences = np.asarray(list(differences), dtype=float)
     if len(differences) == 0:
         return "not run"
     if len(differences) < MIN_SEEDS:
         return "undecided"
-    low, high = interval(differences if direction == "higher" else -differences)
+    low, high = interval(-differences if direction == "lower" else differences)
+    if direction == "near":
+        inside, outside = -margin < low and high < margin, low > margin or high < -margin
+        return "reproduced" if inside else "contradicted" if outside else "undecided"
     return "reproduced" if low > margin else "contradicted" if high < margin else "undecided"
 
 

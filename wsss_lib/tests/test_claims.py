@@ -15,7 +15,7 @@ from wsss_lib.paths import NOTEBOOKS, PARAMS
 FIELDS = {"claim": "b is better", "paper": "p", "source": "Table 1", "run": "2_b/{profile}", "against": "1_a/{profile}"}
 WITHOUT_PRINTS = {"Unrolled LRP (Yu et al., xAI 2024)"}  # papers whose tables could not be read
 CLAIMS = {  # of each paper; a claim that is taken out, or put in, is counted here
-    "Model guidance, ICCV 2023": 32,
+    "Model guidance, ICCV 2023": 37,
     "Sub-category and mixing CAMs (report)": 22,
     "Unrolled LRP (Yu et al., xAI 2024)": 14,
     "KTSE, ECCV 2024": 7,
@@ -58,6 +58,11 @@ def test_no_interval_from_one_seed():
         ([-5.0, -5.1, -4.9], "lower", 3.0, "reproduced"),
         ([-5.0, 5.0, 1.0], "higher", 0.0, "undecided"),
         ([-0.5, -0.6, -0.4], "higher", -1.0, "reproduced"),
+        ([-0.5, -0.6, -0.4], "near", 1.0, "reproduced"),
+        ([-5.0, -5.1, -4.9], "near", 1.0, "contradicted"),
+        ([5.0, 5.1, 4.9], "near", 1.0, "contradicted"),
+        ([5.0, 5.1, 4.9], "near", 5.0, "undecided"),
+        ([-5.0, 5.0, 1.0], "near", 3.0, "undecided"),
     ],
 )
 def test_verdict(differences, direction, margin, expected):
@@ -95,7 +100,9 @@ def test_two_scores_of_one_run_and_other_runs_of_a_profile():
     assert claim.in_profile("photos").run == "2_b/photos"
 
 
-@pytest.mark.parametrize("change", [{"metrics": "f1"}, {"direction": "sideways"}, {"claim": None}])
+@pytest.mark.parametrize(
+    "change", [{"metrics": "f1"}, {"direction": "sideways"}, {"claim": None}, {"direction": "near"}]
+)
 def test_a_wrong_entry_is_named(tmp_path, change):
     file = tmp_path / "claims.yaml"
     entry = {name: value for name, value in (FIELDS | {"metric": "f1"} | change).items() if value is not None}
