@@ -206,6 +206,56 @@ def guided_models(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "loss", "depth", *scores]).dropna().drop_duplicates(ignore_index=True)
 
 
+def scores_of_boxes(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Scores of the networks of ``31_limited_annotations``, by how many boxes guided them and how coarse these were.
+
+    Returns:
+        One row a set-up and budget: ``network`` (loss, depth, kind), ``boxes`` (words), ``% of images`` (0 without
+        boxes), ``grown by`` (percent), ``seeds``, and mean and sample standard deviation (``EPG`` and ``EPG ±``) of
+        EPG, IoU with a chosen threshold, and F1 on the reported split.
+    """
+    metrics, rows = {"epg": "EPG", "tuned_iou": "IoU", "micro_f1": "F1"}, []
+    for r in (r for r in records if r["notebook"] == "31_limited_annotations"):
+        given = r["parameters"]
+        budgets = {"unguided": ("none", 0.0, 0.0), "unguided_longer": ("none, as many steps", 0.0, 0.0)}
+        for share, grown in [(s, 0.0) for s in given["shares"]] + [
+            (max(given["shares"]), d) for d in given["dilations"]
+        ]:
+            percent, wider = 100 * share, 100 * grown
+            words = f"{percent:g} %" + (f", grown by {wider:g} %" if grown else "")
+            name = f"{percent:g}" + (f"_dilated_{wider:g}" if grown else "")
+            budgets[name] = (words, percent, wider)
+        for loss in given["losses"]:
+            network = f"{loss} at {given['depth']}, {given['backbone']}"
+            for name, about in budgets.items():
+                place = name if name.startswith("unguided") else f"{loss.lower()}_{name}"
+                scores = [r["scores"].get(f"{place}_{metric}_{given['report_split']}") for metric in metrics]
+                rows.append((network, *about, *scores))
+    keys = ["network", "boxes", "% of images", "grown by"]
+    frame = pd.DataFrame(rows, columns=[*keys, *metrics.values()]).astype(dict.fromkeys(metrics.values(), float))
+    groups = frame.groupby(keys, sort=False)
+    board = groups.size().rename("seeds").to_frame()
+    for heading in metrics.values():
+        board[heading], board[f"{heading} ±"] = groups[heading].mean(), groups[heading].std()
+    return board.reset_index()
+
+
+def table_of_groups(beside: pd.DataFrame) -> pd.DataFrame:
+    """Table 1 of model guidance (Waterbirds) in its own form: a loss a row, for each task and accuracy print and ours.
+
+    Args:
+        beside: from :func:`published_beside_ours`.
+    """
+    chosen = beside[beside["metric"].str.fullmatch(r"(bird|background)_\w+_(worst_group|overall)")]
+    parts = chosen["row"].str.extract(r"(?P<loss>.+), (?P<task>\w+) task")
+    kind = chosen["metric"].map(lambda name: "worst group" if name.endswith("worst_group") else "overall")
+    chosen = chosen.assign(loss=parts["loss"], score=parts["task"] + ", " + kind)
+    order = [(score, source) for score in chosen["score"].unique() for source in ("published", "ours")]
+    wide = chosen.pivot_table(index="loss", columns="score", values=["published", "ours"], sort=False, dropna=False)
+    wide = wide.reindex(index=chosen["loss"].unique())
+    return pd.DataFrame({f"{score}, {source}": wide[source, score] for score, source in order}).rename_axis("loss")
+
+
 def score_groups(records: Iterable[dict[str, Any]], group: str) -> pd.DataFrame:
     """A named group of scores (for example ``class_iou``) of every method: one row a method, mean over seeds."""
     rows = {}

@@ -234,6 +234,43 @@ def test_numbers_of_masks_that_were_not_run_are_named(tmp_path, monkeypatch):
     assert report.masks_not_run("demo", runs) == ""
 
 
+def few_boxes(seed, **scores):
+    parameters = {"losses": ["Energy"], "depth": "Final", "backbone": "bcos", "shares": [1.0, 0.01], "dilations": [0.5]}
+    return made("31_limited_annotations", seed=seed, parameters=parameters, **scores)
+
+
+def test_scores_of_boxes_are_means_over_seeds_beside_both_controls():
+    runs = [
+        few_boxes(0, unguided_epg_test=60.0, energy_1_epg_test=62.0, energy_100_dilated_50_epg_test=70.0),
+        few_boxes(1, unguided_epg_test=64.0, energy_1_epg_test=66.0, energy_1_micro_f1_test=90.0),
+        made("32_waterbirds"),
+    ]
+    board = report.scores_of_boxes(runs).set_index("boxes")
+    names = ["none", "none, as many steps", "100 %", "1 %", "100 %, grown by 50 %"]
+    assert board.index.tolist() == names and set(board["network"]) == {"Energy at Final, bcos"}
+    assert board["% of images"].tolist() == [0, 0, 100, 1, 100] and board["grown by"].tolist() == [0, 0, 0, 0, 50]
+    assert board.loc["none", "EPG"] == 62 and board.loc["1 %", "EPG"] == 64 and set(board["seeds"]) == {2}
+    assert board.loc["1 %", "EPG ±"] == pytest.approx(np.std([62, 66], ddof=1))
+    assert board.loc["1 %", "F1"] == 90 and np.isnan(board.loc["100 %", "EPG"])
+    assert report.scores_of_boxes([]).empty
+
+
+def test_table_of_groups_has_a_loss_a_row():
+    columns = ["row", "metric", "published", "ours"]
+    rows = [
+        ("baseline, conventional task", "bird_none_worst_group", 40.0, 1.0),
+        ("baseline, conventional task", "bird_none_overall", 60.0, 2.0),
+        ("L1, reversed task", "background_l1_worst_group", 50.0, np.nan),
+        ("B-cos + Energy", "epg", 70.0, 3.0),
+    ]
+    table = report.table_of_groups(pd.DataFrame(rows, columns=columns))
+    assert table.index.tolist() == ["baseline", "L1"]
+    assert table.columns[:2].tolist() == ["conventional, worst group, published", "conventional, worst group, ours"]
+    assert table.loc["baseline"].dropna().tolist() == [40, 1, 60, 2]
+    assert table.loc["L1", "reversed, worst group, published"] == 50 and table.loc["L1"].count() == 1
+    assert report.table_of_groups(pd.DataFrame(rows[3:], columns=columns)).empty
+
+
 def guided(seed, weight, front, loss="L1", min_fscore=0.0):
     """A record of a run of model guidance, with F1, EPG and IoU of the epochs on its front."""
     names = ("micro_f1", "epg", "iou")
