@@ -37,7 +37,9 @@ def input_times_gradient(
     The gradient of a loss on the maps reaches the weights as the decoder uses them, and no bias: that of the encoder
     is zero, because what the inputs and the denominators of the rules contribute cancels ("none" for
     ``encoder_gradient``; for the authors' other one see :func:`wsss_lib.maps.unrolled_decoder.unrolled_relevance`).
-    Batch norm in training mode uses the statistics of the batch as constants and leaves the running ones alone.
+    Batch norm in training mode uses the statistics of the batch as constants and leaves the running ones alone. As the
+    weights of the encoder make these statistics, the gradient is then not the slope of the loss where the decoder has
+    the same weights, by far in the first layers; it is with ``decoder_weights`` of their own, and in evaluation mode.
 
     Args:
         network: returns an object with ``logits`` [B, K]; any network of piecewise linear layers.

@@ -167,6 +167,50 @@ def test_batch_statistics_are_constants_and_updated_by_the_network_alone():
         torch.testing.assert_close(relevance_maps(input_times_gradient(network, images), 3), in_training)
 
 
+def slope(network, images, tie, along, step=1e-6):
+    """Change of the loss when the parameters go a little way along the given directions, by two forward runs."""
+    parameters, found = [p for p in network.parameters() if p in along], []
+    for way in (step, -2 * step, step):
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.add_(way * along[parameter])
+            found.append(loss_of(network, images, tie).item())
+    return (found[0] - found[1]) / (2 * step)
+
+
+def loss_of(network, images, tie):
+    copies = network.decoder_weights() if tie == "untied" else None
+    return seg_loss(relevance_maps(input_times_gradient(network.classifier, images, decoder_weights=copies), 3))
+
+
+@pytest.mark.parametrize(
+    ("tie", "training", "exact"),
+    [("shared", False, True), ("untied", False, True), ("untied", True, True), ("shared", True, False)],
+)
+def test_gradient_is_the_slope_of_the_loss_where_no_weight_makes_the_statistics(tie, training, exact):
+    """Tied weights in training mode also make the statistics, which are constants here: the slope is another one."""
+    network = UnrolledClassifier(small_classifier(), tie=tie).train(training)
+    images = random_images(24, 24, batch=4)
+    trained = list(network.copies) if tie == "untied" else [p for p in network.parameters() if p.dim() == 4]
+    gradients = torch.autograd.grad(loss_of(network, images, tie), trained)
+    length = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    measured = slope(network, images, tie, dict(zip(trained, [g / length for g in gradients], strict=True)))
+    assert (abs(measured - length.item()) < 1e-4 * length.item()) == exact, (measured, length.item())
+
+
+def test_a_step_updates_the_statistics_once():
+    network, images = UnrolledClassifier(small_classifier()).train(), random_images(16, 16)
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    before = [int(norm.num_batches_tracked) for norm in norms]
+    logits = network(images).logits
+    maps_of = input_times_gradient(network.classifier, images, wanted=torch.tensor([True, False]))
+    maps = iterative_relevance_maps(maps_of, 3, list(network.parameters()))
+    (seg_loss(maps) + logits.sum()).backward()
+    assert [int(norm.num_batches_tracked) - number for norm, number in zip(norms, before, strict=True)] == [1] * len(
+        norms
+    )
+
+
 def test_layers_are_as_before_afterwards():
     network = small_classifier()
     copies = UnrolledClassifier(network, tie="untied").decoder_weights()

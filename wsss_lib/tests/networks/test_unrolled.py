@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from wsss_lib.maps.relevance import input_times_gradient, relevance_maps
 from wsss_lib.networks.unrolled import UnrolledClassifier
 from wsss_lib.tests.maps.small import random_images, small_classifier
 
@@ -14,6 +15,20 @@ def test_tied_weights_stay_tied_when_moved_and_loaded():
     )
     network.load_state_dict(network.state_dict())
     assert network.decoder_weights() == {}, "the decoder uses whatever the classifier has"
+
+
+def test_maps_follow_weights_that_are_loaded_after_a_move():
+    """Of a file that is read after the move, encoder and decoder change together (the authors' decoder does not)."""
+    network, images = UnrolledClassifier(small_classifier()).float(), random_images(9, 9).float()
+    halved = {
+        name: value / 2 if name == "classifier.head.weight" else value for name, value in network.state_dict().items()
+    }
+    with torch.no_grad():
+        before = relevance_maps(input_times_gradient(network.classifier, images), 3)
+        network.load_state_dict(halved)
+        after = relevance_maps(input_times_gradient(network.classifier, images), 3)
+    assert before.any()
+    torch.testing.assert_close(after, before / 2)
 
 
 def test_untied_weights_begin_equal_and_are_parameters_of_their_own():
