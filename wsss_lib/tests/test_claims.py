@@ -137,10 +137,15 @@ def test_every_claim_names_parameter_files_and_papers_with_prints():
 
 
 @cache
+def values_of(run):
+    """All parameters of a parameter file, defaults included."""
+    return read_parameters(NOTEBOOKS / f"{run.split('/')[0]}.ipynb").defaults | read_yaml(PARAMS / f"{run}.yaml")[0]
+
+
+@cache
 def splits_of(run):
     """Splits that a parameter file names, or the file of the maps that it refines; those of 32 are fixed."""
-    notebook = run.split("/")[0]
-    values = read_parameters(NOTEBOOKS / f"{notebook}.ipynb").defaults | read_yaml(PARAMS / f"{run}.yaml")[0]
+    notebook, values = run.split("/")[0], values_of(run)
     named = {value for name, value in values.items() if name.endswith("split")}
     named |= splits_of(values["maps_from"]) if values.get("maps_from") else set()
     return named | ({"test"} if notebook == "32_waterbirds" else set())
@@ -153,6 +158,20 @@ def test_every_claim_compares_splits_that_its_runs_score(profile):
         for run, metric in ((claim.run, claim.metric), (claim.against, claim.against_metric)):
             if (PARAMS / f"{run}.yaml").exists():
                 assert metric.rpartition("_")[2] in splits_of(run), f"{claim.claim}: {run} has no score {metric}"
+
+
+SCORED = ("data", "classes", "other_classes", "report_split", "choose_split", "choose_every", "score_on", "boundary")
+
+
+@pytest.mark.parametrize("profile", ["demo", "photos", "paper"])
+def test_every_claim_compares_scores_of_the_same_images(profile):
+    """Where one split serves to choose and to report, ``choose_every`` says which of its images are which."""
+    for claim in (one.in_profile(profile) for one in claims.read_claims()):
+        for pair in ((claim.run, claim.against), (claim.than_run, claim.than_against)):
+            if all((PARAMS / f"{run}.yaml").exists() for run in pair):
+                first, second = map(values_of, pair)
+                differ = [name for name in SCORED if name in first.keys() & second and first[name] != second[name]]
+                assert not differ, f"{claim.claim}: {' and '.join(pair)} differ in {', '.join(differ)}"
 
 
 def test_claims_are_distinct_and_none_is_dropped():
