@@ -44,6 +44,11 @@ def maps_of_resnet50():
     return forms_of_maps("resnet50", 1, 3, 128, 128)
 
 
+@benchmark("21 relevance maps, ResNet-50, 1 x 256 px", ratio=2)
+def large_maps_of_resnet50():
+    return forms_of_maps("resnet50", 1, 3, 256, 256)
+
+
 @benchmark("relevance training, 21 classes, ResNet-18, 2 x 64 px", ratio=1.67)
 def training_gradients():
     """The joint form with a decoder of its own weights, as the authors'; both hand back their maps (gradients are
