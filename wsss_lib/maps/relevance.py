@@ -37,9 +37,10 @@ def input_times_gradient(
     The gradient of a loss on the maps reaches the weights as the decoder uses them, and no bias: that of the encoder
     is zero, because what the inputs and the denominators of the rules contribute cancels ("none" for
     ``encoder_gradient``; for the authors' other one see :func:`wsss_lib.maps.unrolled_decoder.unrolled_relevance`).
-    Batch norm in training mode uses the statistics of the batch as constants and leaves the running ones alone. As the
-    weights of the encoder make these statistics, the gradient is then not the slope of the loss where the decoder has
-    the same weights, by far in the first layers; it is with ``decoder_weights`` of their own, and in evaluation mode.
+    Batch norm in training mode scales by the statistics of the batch, constants in the maps, and leaves the running ones
+    alone. The weights of the encoder make these statistics: where the decoder shares them, the gradient of a loss on the
+    maps reaches them on this way too (the authors' stops there, and is not the slope of their loss, by far in the first
+    layers). With ``decoder_weights`` it stays with these, which make no statistics.
 
     Args:
         network: returns an object with ``logits`` [B, K]; any network of piecewise linear layers.
@@ -51,10 +52,9 @@ def input_times_gradient(
             is not tied to the encoder; the encoder's by default.
     """
     check_unpool(unpool)
-    statistics = None
-    if wanted is not None:
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not decoder_weights):
         statistics = batch_statistics(network, images)
-        images = images[wanted]
+    images = images if wanted is None else images[wanted]
     with torch.enable_grad(), relevance_layers(network, unpool, decoder_weights, statistics):
         images = images.detach().requires_grad_()
         logits = network(images).logits
@@ -89,7 +89,7 @@ def relevance_layers(
 ) -> Iterator[nn.Module]:
     """Layers that give their usual outputs and have the gradients of relevance: batch norm, pools, untied weights.
 
-    Batch norm has the ``statistics`` of :func:`batch_statistics`, or by default its own of what passes.
+    Batch norm in training mode has the ``statistics`` of :func:`batch_statistics`, else its running ones.
 
     Raises:
         ValueError: ``decoder_weights`` names no convolution or linear layer, or lacks one.
@@ -101,7 +101,7 @@ def relevance_layers(
     with ExitStack() as stack:
         for name, layer in layers.items():
             if isinstance(layer, nn.BatchNorm2d):
-                of_norm = (statistics or {}).get(layer)
+                of_norm = (statistics or {}).get(layer, (layer.running_var, layer.running_mean))
                 stack.enter_context(other_forward(layer, partial(constant_norm, layer, not decoder_weights, of_norm)))
             elif isinstance(layer, nn.MaxPool2d) and unpool == "last":
                 stack.enter_context(other_forward(layer, partial(last_window_pool, layer)))
@@ -128,29 +128,24 @@ def other_forward(layer: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iter
         del layer.forward
 
 
-def constant_norm(norm: nn.BatchNorm2d, affine_gradient: bool, statistics: Statistics | None, inputs: Tensor) -> Tensor:
-    """Batch norm whose statistics are constants: x gamma / sqrt(var + eps) + constant; updates no statistics."""
-    variance, mean = statistics or norm_statistics(norm, inputs)
+def constant_norm(norm: nn.BatchNorm2d, affine_gradient: bool, statistics: Statistics, inputs: Tensor) -> Tensor:
+    """Batch norm whose statistics do not depend on what passes: x gamma / sqrt(var + eps) + constant."""
+    variance, mean = statistics
     scale = norm.weight * (variance + norm.eps).rsqrt()
     shift = (norm.bias - mean * scale).detach()
     return inputs * (scale if affine_gradient else scale.detach())[:, None, None] + shift[:, None, None]
 
 
-def norm_statistics(norm: nn.BatchNorm2d, inputs: Tensor) -> Statistics:
-    """Of the batch in training mode, else the running ones."""
-    if norm.training:
-        return torch.var_mean(inputs.detach(), (0, 2, 3), unbiased=False)
-    return norm.running_var, norm.running_mean
-
-
-@torch.no_grad()
 def batch_statistics(network: nn.Module, images: Tensor) -> dict[nn.BatchNorm2d, Statistics]:
-    """What every batch norm in training mode makes of this batch, and of no other; updates no running statistics."""
+    """What every batch norm in training mode makes of this batch, and of no other; updates no running statistics.
+
+    With gradients to the weights where these are enabled.
+    """
     found: dict[nn.BatchNorm2d, Statistics] = {}
 
     def recording_norm(norm: nn.BatchNorm2d, inputs: Tensor) -> Tensor:
-        found[norm] = norm_statistics(norm, inputs)
-        return constant_norm(norm, False, found[norm], inputs)
+        found[norm] = torch.var_mean(inputs, (0, 2, 3), unbiased=False)
+        return F.batch_norm(inputs, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
 
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d) and layer.training]
     with ExitStack() as stack:
