@@ -34,13 +34,14 @@ def input_times_gradient(
 ) -> MapsOf:
     """Run the network once; what comes back makes the relevance maps of any of its classes.
 
-    The gradient of a loss on the maps reaches the weights as the decoder uses them, and no bias: that of the encoder
-    is zero, because what the inputs and the denominators of the rules contribute cancels ("none" for
-    ``encoder_gradient``; for the authors' other one see :func:`wsss_lib.maps.unrolled_decoder.unrolled_relevance`).
-    Batch norm in training mode scales by the statistics of the batch, constants in the maps, and leaves the running
-    ones alone. The weights of the encoder make these statistics: where the decoder shares them, the gradient of a
-    loss on the maps reaches them on this way too (the authors' stops there, and is not the slope of their loss, by
-    far in the first layers). With ``decoder_weights`` it stays with these, which make no statistics.
+    The gradient of a loss on the maps reaches the weights as the decoder uses them, and no bias: what it would send
+    through the activations of the encoder is zero, because what the inputs and the denominators of the rules
+    contribute cancels ("none" for ``encoder_gradient``; for the authors' other one see
+    :func:`wsss_lib.maps.unrolled_decoder.unrolled_relevance`). Batch norm in training mode scales by the statistics
+    of the batch, constants in the maps, and leaves the running ones alone. The weights of the encoder make these
+    statistics: where the decoder shares them, the gradient of a loss on the maps reaches them on this way too (the
+    authors' stops there, and is not the slope of their loss, by far in the first layers), and on this way biases as
+    well. With ``decoder_weights`` it stays with these, which make no statistics.
 
     Args:
         network: returns an object with ``logits`` [B, K]; any network of piecewise linear layers.
