@@ -160,12 +160,37 @@ def scores_over_masks(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
         of the seeds. Variants that change more than the number of masks are left out.
     """
     rows = []
-    for r in records:
-        if r["notebook"] in MODELS_OF_MASKS and NUMBER_OF_MASKS.fullmatch(r["variant"]):
-            score = r["scores"].get(f"mean_iou_{r['parameters']['report_split']}")
-            rows.append((MODELS_OF_MASKS[r["notebook"]], r["scores"].get("num_masks"), score))
+    for r in _without_other_variants(records):
+        score = r["scores"].get(f"mean_iou_{r['parameters']['report_split']}")
+        rows.append((MODELS_OF_MASKS[r["notebook"]], r["scores"].get("num_masks"), score))
     frame = pd.DataFrame(rows, columns=["model", "masks", "score"]).astype({"masks": float, "score": float}).dropna()
     return frame.groupby(["model", "masks"], sort=False)["score"].agg(["mean", "std", "count"]).reset_index()
+
+
+def learning_curves(records: Iterable[dict[str, Any]]) -> dict[int, pd.DataFrame]:
+    """Mean IoU on the split of choice over the training of both U-Nets and unrolled LRP, by number of masks.
+
+    Returns:
+        Number of masks, rising -> one row for each step at which all its models were scored, one column a model; mean
+        over seeds, percent. Runs whose parameters do not say how many steps an epoch has are left out.
+    """
+    curves: dict[int, dict[str, list[pd.Series]]] = {}
+    for r in _without_other_variants(records):
+        if length := r["parameters"]["epoch_steps"]:
+            epochs = pd.read_csv(run_folder(r["run"]) / "epochs.csv", index_col="epoch")["mean_iou"].dropna()
+            curve = epochs.set_axis((epochs.index + 1) * length)
+            models = curves.setdefault(int(r["scores"]["num_masks"]), {})
+            models.setdefault(MODELS_OF_MASKS[r["notebook"]], []).append(curve)
+    frames = {
+        masks: pd.DataFrame({model: pd.DataFrame(seeds).mean() for model, seeds in curves[masks].items()}).dropna()
+        for masks in sorted(curves)
+    }
+    return {masks: frame.rename_axis("step") for masks, frame in frames.items() if len(frame)}
+
+
+def _without_other_variants(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs of both U-Nets and unrolled LRP whose parameter files differ in nothing but the number of masks."""
+    return [r for r in records if r["notebook"] in MODELS_OF_MASKS and NUMBER_OF_MASKS.fullmatch(r["variant"])]
 
 
 def masks_not_run(profile: str, records: Iterable[dict[str, Any]]) -> str:
@@ -233,11 +258,13 @@ def scores_of_boxes(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
                 rows.append((network, *about, *scores))
     keys = ["network", "boxes", "% of images", "grown by"]
     frame = pd.DataFrame(rows, columns=[*keys, *metrics.values()]).astype(dict.fromkeys(metrics.values(), float))
-    groups = frame.groupby(keys, sort=False)
-    board = groups.size().rename("seeds").to_frame()
-    for heading in metrics.values():
-        board[heading], board[f"{heading} ±"] = groups[heading].mean(), groups[heading].std()
-    return board.reset_index()
+    rows_of_board = []
+    for about, group in frame.groupby(keys, sort=False):
+        row = dict(zip([*keys, "seeds"], [*about, len(group)], strict=True))
+        for heading in metrics.values():
+            row[heading], row[f"{heading} ±"] = mean_and_std(group[heading])
+        rows_of_board.append(row)
+    return pd.DataFrame(rows_of_board)
 
 
 def table_of_groups(beside: pd.DataFrame) -> pd.DataFrame:

@@ -221,6 +221,27 @@ def test_scores_over_masks_are_means_over_seeds():
     assert report.scores_over_masks([]).empty
 
 
+def test_learning_curves_are_means_over_seeds_at_the_steps_that_all_models_scored(tmp_path, monkeypatch):
+    monkeypatch.setenv("WSSS_OUTPUTS", str(tmp_path))
+    runs = []
+    scored = {"41_unet": (10, "1,10,20,30,40"), "43_unrolled_lrp": (20, "1,50,70")}
+    for notebook, (epoch_steps, values) in scored.items():
+        for seed in (0, 1):
+            one = made(notebook, "16_masks", seed=seed, parameters={"epoch_steps": epoch_steps}, num_masks=16)
+            lines = [f"{epoch},0.5,{float(value) + seed}" for epoch, value in enumerate(values.split(","))]
+            runs.append(one | {"run": f"{notebook}/demo_16_masks-seed{seed}"})
+            folder = tmp_path / runs[-1]["run"]
+            folder.mkdir(parents=True)
+            (folder / "epochs.csv").write_text("\n".join(["epoch,total,mean_iou", *lines, "9,0.5,"]))
+    endless = made("41_unet", parameters={"epoch_steps": 0}, num_masks=300)
+    other = made("43_unrolled_lrp", "16_masks_as_authors", parameters={"epoch_steps": 20}, num_masks=16)
+    (masks, frame), *rest = report.learning_curves([*runs, endless, other]).items()
+    assert masks == 16 and not rest and frame.index.name == "step"
+    expected = pd.DataFrame({"U-Net": [10.5, 30.5], "unrolled LRP": [1.5, 50.5]}, index=[20, 40])
+    pd.testing.assert_frame_equal(frame, expected, check_names=False, check_index_type=False)
+    assert report.learning_curves([]) == {}
+
+
 def test_numbers_of_masks_that_were_not_run_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "PARAMS", tmp_path)
     files = ["41_unet/demo", "41_unet/demo_150_masks", "41_unet/demo_16_masks", "41_unet/paper_20_masks"]
