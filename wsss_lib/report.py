@@ -74,12 +74,16 @@ def short_name(method: str) -> str:
 def label(method: str) -> str:
     """The shortest name of a method, for rows of pictures: its abbreviation where the title has one, and the variant.
 
+    All of them are kinds of CAM, so that names that end so do without.
+
     >>> label("Class activation maps (CAM): where a classifier looks"), label("IRN: relations between pixels (cam)")
     ('CAM', 'IRN (cam)')
+    >>> label("Manifold Mixup-CAM"), label("FMix-CAM: masks from noise (train_aug)")
+    ('Manifold Mixup', 'FMix (train_aug)')
     """
     name = short_name(method)
     abbreviation = re.match(r"[^(]*\(([A-Z][^)]*)\)(.*)", name)
-    return abbreviation[1] + abbreviation[2] if abbreviation else name
+    return abbreviation[1] + abbreviation[2] if abbreviation else re.sub(r"(?<=\w)-CAM(?= \(|$)", "", name)
 
 
 def mean_and_std(values: Iterable[float]) -> tuple[float, float]:
@@ -140,15 +144,36 @@ def supervision(record: dict[str, Any]) -> str:
     return "boxes" if guided else "image labels"
 
 
+def weak_teachers(records: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Methods whose teacher knows the image labels of the reported split less well than its student, with the words.
+
+    Returns:
+        Name of the method -> "weak teacher", with the number of such seeds where not all of them are so.
+    """
+    verdicts: dict[str, list[bool]] = {}
+    for r in records:
+        if r["scores"].get("weak_teacher") is not None:
+            verdicts.setdefault(method_name(r), []).append(bool(r["scores"]["weak_teacher"]))
+    return {
+        method: "weak teacher" + ("" if all(weak) else f" in {sum(weak)} of {len(weak)} seeds")
+        for method, weak in verdicts.items()
+        if any(weak)
+    }
+
+
 def by_supervision(board: pd.DataFrame, records: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """A leader board in groups by supervision, which its first column names; each group keeps the board's order."""
+    """A leader board in groups by supervision, which its first column names; each group keeps the board's order.
+
+    The row of a method with a weak teacher says so.
+    """
     if board.empty:
         return pd.DataFrame(columns=["supervision"])
+    records = list(records)
     kinds = {method_name(r): SUPERVISION.index(supervision(r)) for r in records}
-    places = board["method"].map(kinds)
+    places, weak = board["method"].map(kinds), weak_teachers(records)
     board = board.assign(supervision=[SUPERVISION[place] for place in places])
+    board["method"] = [", ".join(filter(None, (short_name(name), weak.get(name)))) for name in board["method"]]
     board = board.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
-    board["method"] = board["method"].map(short_name)
     return board[["supervision", *board.columns.drop("supervision")]]
 
 

@@ -205,6 +205,22 @@ def test_groups_of_the_board_keep_its_order():
     assert list(nothing) == ["supervision"] and nothing.empty
 
 
+@pytest.mark.parametrize(
+    "verdicts, expected",
+    [
+        ([1.0, 1.0], "12_teaching, weak teacher"),
+        ([True, False, True], "12_teaching, weak teacher in 2 of 3 seeds"),
+        ([0.0, None], "12_teaching"),
+        ([None, 1.0], "12_teaching, weak teacher"),
+    ],
+)
+def test_the_row_of_a_weak_teacher_says_so(verdicts, expected):
+    runs = [made("12_teaching", seed=n, mean_iou_test=40.0, weak_teacher=weak) for n, weak in enumerate(verdicts)]
+    runs += [made("12_teaching", "sound", mean_iou_test=30.0, weak_teacher=0.0), made("10_cam", mean_iou_test=20.0)]
+    board = report.leader_board(runs, {"mean_iou_test": "mIoU"}, "mean_iou_test")
+    assert report.by_supervision(board, iter(runs))["method"].tolist() == [expected, "12_teaching (sound)", "10_cam"]
+
+
 def test_scores_over_masks_are_means_over_seeds():
     runs = [
         made("43_unrolled_lrp", "16_masks", num_masks=16.0, mean_iou_test=20.0, mean_iou_val=90.0),

@@ -9,7 +9,7 @@ from wsss_lib.tests.bench import benchmark
 SIZE = (47, 63)  # ceil(375 / 8), ceil(500 / 8)
 
 
-@benchmark("pair affinities, radius 5, 448 channels of 47 x 63", ratio=8)
+@benchmark("pair affinities, radius 5, 448 channels of 47 x 63", ratio=8.4)
 def affinities_of_a_photograph():
     """The authors gather the channels of all destinations by index; the library shifts slices."""
     displacements = pair_displacements(5)
