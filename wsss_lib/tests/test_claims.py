@@ -16,7 +16,7 @@ FIELDS = {"claim": "b is better", "paper": "p", "source": "Table 1", "run": "2_b
 WITHOUT_PRINTS = {"Unrolled LRP (Yu et al., xAI 2024)"}  # papers whose tables could not be read
 CLAIMS = {  # of each paper; a claim that is taken out, or put in, is counted here
     "Model guidance, ICCV 2023": 37,
-    "Sub-category and mixing CAMs (report)": 22,
+    "Sub-category and mixing CAMs (report)": 31,
     "Unrolled LRP (Yu et al., xAI 2024)": 15,
     "KTSE, ECCV 2024": 7,
     "LaViSE, CVPR 2022": 6,
@@ -178,3 +178,23 @@ def test_claims_are_distinct_and_none_is_dropped():
     found = claims.read_claims()
     assert pd.Series([claim.claim for claim in found]).is_unique
     assert pd.Series([claim.paper for claim in found]).value_counts().to_dict() == CLAIMS
+
+
+def test_printed_differences_are_those_of_the_printed_tables():
+    """Where ``published.csv`` has both scores of a claim's table, its printed difference is their difference."""
+    printed = {}
+    for row in tables.published_numbers().to_dict("records"):
+        score = row["notebook"], row["variant"], f"{row['metric']}_{row['split']}"
+        printed.setdefault((row["paper"], *score), (row["table"], row["value"]))
+    checked = []
+    for claim in (one.in_profile("paper") for one in claims.read_claims() if not one.than_run):
+        sides = []
+        for run, metric in ((claim.run, claim.metric), (claim.against, claim.against_metric)):
+            notebook, _, variant = run.partition("/paper")
+            key = claim.paper, notebook, variant.removeprefix("_"), metric.removeprefix("best_")
+            sides.append(printed.get(key, ("", None)))
+        (table, ours), (_, theirs) = sides
+        if claim.printed is not None and theirs is not None and table and table in claim.source:
+            assert claim.printed == pytest.approx(ours - theirs, abs=0.051), claim.claim
+            checked.append(claim.paper)
+    assert checked.count("Sub-category and mixing CAMs (report)") >= 28, "the rows of its Tables 1 to 3"
