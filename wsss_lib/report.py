@@ -333,6 +333,35 @@ def tables_of_paper(beside: pd.DataFrame, paper: str) -> pd.DataFrame:
     return wide.rename_axis("method")
 
 
+def ablation(published: pd.DataFrame, records: Iterable[dict[str, Any]], score: str) -> pd.DataFrame:
+    """An ablation in the form of its paper: a step a row, with print, mean over seeds and gain over the first row.
+
+    The gain is that of equal seeds: it is the mean of the differences of the seeds that the row and the first one have.
+
+    Args:
+        published: rows of one printed table in its order, from :func:`tables.published_numbers`; first the baseline.
+        records: from :func:`read_records`.
+        score: of the records, as it stands for the printed one.
+
+    Returns:
+        Columns ``published``, ``published gain``, ``ours``, ``ours ±``, ``gain``, ``gain ±`` and ``seeds`` (of the
+        gain, of the first row its own); a row without a run has the print alone.
+    """
+    methods, rows, base = by_method(records), [], None
+    for printed in published.to_dict("records"):
+        group = methods.get((printed["notebook"], printed["variant"]), [])
+        ours = {r["seed_number"]: r["scores"][score] for r in group if is_number(r["scores"].get(score))}
+        base = (printed["value"], ours) if base is None else base
+        gains = [ours[seed] - base[1][seed] for seed in sorted(ours.keys() & base[1].keys())] if rows else []
+        row = {"row": printed["row"], "published": printed["value"]}
+        row["published gain"] = printed["value"] - base[0] if rows else np.nan
+        row["ours"], row["ours ±"] = mean_and_std(ours.values())
+        row["gain"], row["gain ±"] = mean_and_std(gains)
+        rows.append(row | {"seeds": len(gains) if rows else len(ours)})
+    columns = ["row", "published", "published gain", "ours", "ours ±", "gain", "gain ±", "seeds"]
+    return pd.DataFrame(rows, columns=columns).set_index("row")
+
+
 def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """What the runs of each parameter file took, one row for all its seeds: number of runs, mean seconds, peak memory
     in MB and size of the files in MB (the largest), devices, threads, first digits of the fingerprints of its data."""

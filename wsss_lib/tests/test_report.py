@@ -308,6 +308,22 @@ def test_table_of_groups_has_a_loss_a_row():
     assert report.table_of_groups(pd.DataFrame(rows[3:], columns=columns)).empty
 
 
+def test_an_ablation_compares_equal_seeds_with_its_first_row():
+    rows = [("base", "baseline", 50.0), ("base + part", "part", 53.0), ("all", "", 60.0), ("unknown", "other", 61.0)]
+    published = pd.DataFrame(rows, columns=["row", "variant", "value"]).assign(notebook="20_ktse")
+    runs = [made("20_ktse", "baseline", seed, iou=value) for seed, value in enumerate((40.0, 44.0, 45.0))]
+    runs += [made("20_ktse", "part", 1, iou=46.0), made("20_ktse", "part", 2, iou=49.0)]
+    runs += [made("20_ktse", "", 7, iou=70.0), made("20_ktse", "other", 0, another=1.0), made("10_cam", "", 0, iou=9.0)]
+    table = report.ablation(published, runs, "iou")
+    assert table.index.tolist() == ["base", "base + part", "all", "unknown"]
+    assert table["seeds"].tolist() == [3, 2, 0, 0], "of the gain, of the first row its own"
+    assert table["published gain"].tolist()[1:] == [3, 10, 11] and np.isnan(table["published gain"].iloc[0])
+    assert table.loc["base + part", ["ours", "gain"]].tolist() == [47.5, 3.0], "seed 0 of the baseline has no partner"
+    assert table.loc["base + part", "gain ±"] == pytest.approx(2**0.5)
+    assert table.loc["all", "ours"] == 70 and np.isnan(table.loc["all", "gain"]), "no seed in common"
+    assert table.loc["unknown", ["ours", "ours ±", "gain", "gain ±"]].isna().all()
+
+
 def guided(seed, weight, front, loss="L1", min_fscore=0.0):
     """A record of a run of model guidance, with F1, EPG and IoU of the epochs on its front."""
     names = ("micro_f1", "epg", "iou")
