@@ -185,7 +185,7 @@ def scores_over_masks(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
         of the seeds. Variants that change more than the number of masks are left out.
     """
     rows = []
-    for r in _without_other_variants(records):
+    for r in _runs_by_masks(records):
         score = r["scores"].get(f"mean_iou_{r['parameters']['report_split']}")
         rows.append((MODELS_OF_MASKS[r["notebook"]], r["scores"].get("num_masks"), score))
     frame = pd.DataFrame(rows, columns=["model", "masks", "score"]).astype({"masks": float, "score": float}).dropna()
@@ -200,7 +200,7 @@ def learning_curves(records: Iterable[dict[str, Any]]) -> dict[int, pd.DataFrame
         over seeds, percent. Runs whose parameters do not say how many steps an epoch has are left out.
     """
     curves: dict[int, dict[str, list[pd.Series]]] = {}
-    for r in _without_other_variants(records):
+    for r in _runs_by_masks(records):
         if length := r["parameters"]["epoch_steps"]:
             epochs = pd.read_csv(run_folder(r["run"]) / "epochs.csv", index_col="epoch")["mean_iou"].dropna()
             curve = epochs.set_axis((epochs.index + 1) * length)
@@ -213,7 +213,7 @@ def learning_curves(records: Iterable[dict[str, Any]]) -> dict[int, pd.DataFrame
     return {masks: frame.rename_axis("step") for masks, frame in frames.items() if len(frame)}
 
 
-def _without_other_variants(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _runs_by_masks(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Runs of both U-Nets and unrolled LRP whose parameter files differ in nothing but the number of masks."""
     return [r for r in records if r["notebook"] in MODELS_OF_MASKS and NUMBER_OF_MASKS.fullmatch(r["variant"])]
 
@@ -283,13 +283,10 @@ def scores_of_boxes(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
                 rows.append((network, *about, *scores))
     keys = ["network", "boxes", "% of images", "grown by"]
     frame = pd.DataFrame(rows, columns=[*keys, *metrics.values()]).astype(dict.fromkeys(metrics.values(), float))
-    rows_of_board = []
-    for about, group in frame.groupby(keys, sort=False):
-        row = dict(zip([*keys, "seeds"], [*about, len(group)], strict=True))
-        for heading in metrics.values():
-            row[heading], row[f"{heading} ±"] = mean_and_std(group[heading])
-        rows_of_board.append(row)
-    return pd.DataFrame(rows_of_board)
+    groups = frame.groupby(keys, sort=False)
+    columns = ["seeds", *(column for heading in metrics.values() for column in (heading, f"{heading} ±"))]
+    board = pd.concat([groups.size().rename("seeds"), groups.mean(), groups.std().add_suffix(" ±")], axis="columns")
+    return board[columns].reset_index()
 
 
 def table_of_groups(beside: pd.DataFrame) -> pd.DataFrame:
@@ -344,8 +341,8 @@ def ablation(published: pd.DataFrame, records: Iterable[dict[str, Any]], score: 
         score: of the records, as it stands for the printed one.
 
     Returns:
-        Columns ``published``, ``published gain``, ``ours``, ``ours ±``, ``gain``, ``gain ±`` and ``seeds`` (of the
-        gain, of the first row its own); a row without a run has the print alone.
+        Columns ``row``, ``published``, ``published gain``, ``ours``, ``ours ±``, ``gain``, ``gain ±`` and ``seeds``
+        (of the gain, of the first row its own); a row without a run has the print alone.
     """
     methods, rows, base = by_method(records), [], None
     for printed in published.to_dict("records"):
@@ -359,7 +356,7 @@ def ablation(published: pd.DataFrame, records: Iterable[dict[str, Any]], score: 
         row["gain"], row["gain ±"] = mean_and_std(gains)
         rows.append(row | {"seeds": len(gains) if rows else len(ours)})
     columns = ["row", "published", "published gain", "ours", "ours ±", "gain", "gain ±", "seeds"]
-    return pd.DataFrame(rows, columns=columns).set_index("row")
+    return pd.DataFrame(rows, columns=columns)
 
 
 def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:

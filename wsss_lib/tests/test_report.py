@@ -314,7 +314,7 @@ def test_an_ablation_compares_equal_seeds_with_its_first_row():
     runs = [made("20_ktse", "baseline", seed, iou=value) for seed, value in enumerate((40.0, 44.0, 45.0))]
     runs += [made("20_ktse", "part", 1, iou=46.0), made("20_ktse", "part", 2, iou=49.0)]
     runs += [made("20_ktse", "", 7, iou=70.0), made("20_ktse", "other", 0, another=1.0), made("10_cam", "", 0, iou=9.0)]
-    table = report.ablation(published, runs, "iou")
+    table = report.ablation(published, runs, "iou").set_index("row")
     assert table.index.tolist() == ["base", "base + part", "all", "unknown"]
     assert table["seeds"].tolist() == [3, 2, 0, 0], "of the gain, of the first row its own"
     assert table["published gain"].tolist()[1:] == [3, 10, 11] and np.isnan(table["published gain"].iloc[0])
