@@ -9,6 +9,7 @@ authors' decoder does otherwise is said by two arguments: ``unpool`` and ``decod
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from functools import partial
 
 import torch
@@ -169,10 +170,9 @@ def last_window_pool(pool: nn.MaxPool2d, inputs: Tensor) -> Tensor:
 
 def untied_layer(layer: nn.Conv2d | nn.Linear, back_weight: Tensor, inputs: Tensor) -> Tensor:
     """Output of the layer, with the gradient of one that has ``back_weight`` and no bias."""
-    if isinstance(layer, nn.Linear):
-        carried = F.linear(inputs, back_weight)
-    else:
-        carried = F.conv2d(inputs, back_weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+    twin = copy(layer)
+    twin._parameters = {"weight": back_weight, "bias": None}
+    carried = type(layer).forward(twin, inputs)
     with torch.no_grad():
         correction = type(layer).forward(layer, inputs) - carried
     return carried + correction

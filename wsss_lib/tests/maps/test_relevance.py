@@ -143,6 +143,16 @@ def test_untied_decoder_starts_as_the_tied_one_and_departs():
     torch.testing.assert_close(doubled, 2 * tied)
 
 
+@pytest.mark.parametrize("size", [(32, 32), (33, 40)])
+def test_untied_decoder_pads_as_its_encoder(size):
+    encoder = build_backbone("mobilenet_v2", output_stride=32, width=0.25, same_padding=True)
+    network = UnrolledClassifier(Classifier(encoder, 3, bias=True), tie="untied").double().eval()
+    images, copies = random_images(*size), network.decoder_weights()
+    with torch.no_grad():
+        maps = relevance_maps(input_times_gradient(network.classifier, images, decoder_weights=copies), 3)
+    torch.testing.assert_close(maps, plain(network.classifier, images), rtol=1e-9, atol=1e-12)
+
+
 def test_batch_statistics_are_constants_and_updated_by_the_network_alone():
     network, images = small_classifier().train(), random_images(16, 16)
     before = {name: value.clone() for name, value in network.named_buffers()}
