@@ -3,12 +3,14 @@
 Relevance may have axes in front of those of a layer's output, such as one for the explained classes; inputs have not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from wsss_lib.networks.mobilenet import SameConv2d, same_padding
 
 GUARD = 1e-9  # of the authors' code, added to every denominator whatever its sign
 
@@ -50,19 +52,23 @@ class LinearMap:
             return F.linear(inputs, weight)
         return F.conv2d(inputs, weight, None, *self._geometry())
 
-    def transpose(self, outputs: Tensor, weight: Tensor, inputs: Tensor) -> Tensor:
-        """The transposed layer, [..., B, K] or [..., B, C', h, w] to the shape of ``inputs`` (after the extra axes)."""
+    def transpose(self, outputs: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
+        """The transposed layer, [..., B, K] or [..., B, C', h, w] to [..., B, C, *size] (no size: a linear layer)."""
         if isinstance(self.layer, nn.Linear):
             return outputs @ weight
         stride, padding, dilation, groups = self._geometry()
+        axes = list(zip(size, outputs.shape[-2:], weight.shape[2:], stride, dilation, strict=True))
+        if isinstance(self.layer, SameConv2d):
+            padding = [same_padding(inputs, k, s, d)[0] for inputs, _, k, s, d in axes]
         reached = [
-            (size - 1) * s - 2 * p + d * (k - 1) + 1
-            for size, s, p, d, k in zip(outputs.shape[-2:], stride, padding, dilation, weight.shape[2:], strict=True)
+            (sites - 1) * s - 2 * p + d * (k - 1) + 1 for p, (_, sites, k, s, d) in zip(padding, axes, strict=True)
         ]
-        missing = [size - end for size, end in zip(inputs.shape[-2:], reached, strict=True)]
+        missing = [max(inputs - end, 0) for inputs, end in zip(size, reached, strict=True)]
         flat = outputs.reshape(-1, *outputs.shape[-3:])
         flat = F.conv_transpose2d(flat, weight, None, stride, padding, missing, groups, dilation)
-        return flat.view(*outputs.shape[:-3], *flat.shape[1:])
+        if flat.shape[2:] != size:
+            flat = flat.narrow(2, 0, size[0]).narrow(3, 0, size[1])
+        return flat.reshape(*outputs.shape[:-3], *flat.shape[1:])
 
     def _geometry(self) -> tuple:
         return self.layer.stride, self.layer.padding, self.layer.dilation, self.layer.groups
@@ -85,7 +91,7 @@ def epsilon_rule(
     if linear.layer.bias is not None:
         bias = linear.layer.bias if bias_gradient else linear.layer.bias.detach()
         outputs = outputs + (bias if inputs.dim() == 2 else bias[:, None, None])
-    return inputs * linear.transpose(guarded_ratio(relevance, outputs + epsilon), linear.back_weight, inputs)
+    return inputs * linear.transpose(guarded_ratio(relevance, outputs + epsilon), linear.back_weight, inputs.shape[2:])
 
 
 def alpha_beta_rule(linear: LinearMap, inputs: Tensor, relevance: Tensor, *, alpha: float) -> Tensor:
@@ -109,7 +115,9 @@ def alpha_beta_rule(linear: LinearMap, inputs: Tensor, relevance: Tensor, *, alp
 def part_rule(linear: LinearMap, inputs: Tensor, relevance: Tensor, *, positive: bool) -> Tensor:
     """Shares of each input in the output of the positive, or negative, weights alone (z+ rule, z- rule)."""
     outputs = linear.apply(inputs, part(linear.weight, positive))
-    return inputs * linear.transpose(guarded_ratio(relevance, outputs), part(linear.back_weight, positive), inputs)
+    return inputs * linear.transpose(
+        guarded_ratio(relevance, outputs), part(linear.back_weight, positive), inputs.shape[2:]
+    )
 
 
 def z_box_rule(linear: LinearMap, inputs: Tensor, relevance: Tensor) -> Tensor:
@@ -119,7 +127,9 @@ def z_box_rule(linear: LinearMap, inputs: Tensor, relevance: Tensor) -> Tensor:
     terms = [(1, inputs, lambda w: w), (-1, lowest, lambda w: part(w, True)), (-1, highest, lambda w: part(w, False))]
     outputs = sum(sign * linear.apply(values, of(linear.weight)) for sign, values, of in terms)
     ratio = guarded_ratio(relevance, outputs)
-    return sum(sign * values * linear.transpose(ratio, of(linear.back_weight), values) for sign, values, of in terms)
+    return sum(
+        sign * values * linear.transpose(ratio, of(linear.back_weight), values.shape[2:]) for sign, values, of in terms
+    )
 
 
 def contrast_by_difference(linear: LinearMap, inputs: Tensor, relevance: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ authors' decoder does otherwise is said by two arguments: ``unpool`` and ``decod
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from copy import copy
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wsss_lib.maps.lrp_rules import LinearMap
 from wsss_lib.maps.max_unpooling import check_unpool, overwritten_windows, without_overwritten
 
 MapsOf = Callable[[Sequence[int]], Tensor]
@@ -168,14 +168,28 @@ def last_window_pool(pool: nn.MaxPool2d, inputs: Tensor) -> Tensor:
     return outputs
 
 
+class UntiedLayer(torch.autograd.Function):
+    """Output of a layer, with the gradient of one that has another weight and no bias.
+
+    The way back is made of layers itself (transposed convolutions), so a loss on the maps takes their first derivative
+    only. The second derivative of a grouped convolution goes group by group in torch, and would take most of the time
+    of a MobileNet.
+    """
+
+    @staticmethod
+    def forward(ctx, inputs: Tensor, back_weight: Tensor, layer: nn.Conv2d | nn.Linear) -> Tensor:
+        ctx.save_for_backward(back_weight)
+        ctx.layer, ctx.size = layer, inputs.shape[2:]
+        return type(layer).forward(layer, inputs)
+
+    @staticmethod
+    def backward(ctx, relevance: Tensor) -> tuple[Tensor, None, None]:
+        linear = LinearMap(ctx.layer, ctx.saved_tensors[0].to(relevance.dtype))
+        return linear.transpose(relevance, linear.back_weight, ctx.size), None, None
+
+
 def untied_layer(layer: nn.Conv2d | nn.Linear, back_weight: Tensor, inputs: Tensor) -> Tensor:
-    """Output of the layer, with the gradient of one that has ``back_weight`` and no bias."""
-    twin = copy(layer)
-    twin._parameters = {"weight": back_weight, "bias": None}
-    carried = type(layer).forward(twin, inputs)
-    with torch.no_grad():
-        correction = type(layer).forward(layer, inputs) - carried
-    return carried + correction
+    return UntiedLayer.apply(inputs, back_weight, layer)
 
 
 def relevance_maps(maps_of: MapsOf, num_classes: int, at_once: int = 1) -> Tensor:

@@ -143,14 +143,32 @@ def test_untied_decoder_starts_as_the_tied_one_and_departs():
     torch.testing.assert_close(doubled, 2 * tied)
 
 
+@pytest.mark.parametrize("same_padding", [False, True])
 @pytest.mark.parametrize("size", [(32, 32), (33, 40)])
-def test_untied_decoder_pads_as_its_encoder(size):
-    encoder = build_backbone("mobilenet_v2", output_stride=32, width=0.25, same_padding=True)
+def test_untied_mobilenet_has_the_maps_and_gradients_of_the_tied_one(size, same_padding):
+    encoder = build_backbone("mobilenet_v2", output_stride=32, width=0.25, same_padding=same_padding)
     network = UnrolledClassifier(Classifier(encoder, 3, bias=True), tie="untied").double().eval()
     images, copies = random_images(*size), network.decoder_weights()
-    with torch.no_grad():
+    tied = relevance_maps(input_times_gradient(network.classifier, images), 3)
+    untied = relevance_maps(input_times_gradient(network.classifier, images, decoder_weights=copies), 3, at_once=2)
+    torch.testing.assert_close(tied.detach(), plain(network.classifier, images), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(untied, tied, rtol=1e-9, atol=1e-12)
+    weights = [network.classifier.get_submodule(name).weight for name in copies]
+    of_tied = torch.autograd.grad(seg_loss(tied), weights)
+    of_untied = torch.autograd.grad(seg_loss(untied), list(copies.values()))
+    for name, shared, copied in zip(copies, of_tied, of_untied, strict=True):
+        torch.testing.assert_close(copied, shared, rtol=1e-7, atol=1e-12, msg=name)
+
+
+def test_untied_maps_work_in_mixed_precision():
+    network, images = UnrolledClassifier(small_classifier(), tie="untied").float(), random_images(16, 16).float()
+    copies = network.decoder_weights()
+    exact = relevance_maps(input_times_gradient(network.classifier, images, decoder_weights=copies), 3)
+    with torch.autocast("cpu", torch.bfloat16):
         maps = relevance_maps(input_times_gradient(network.classifier, images, decoder_weights=copies), 3)
-    torch.testing.assert_close(maps, plain(network.classifier, images), rtol=1e-9, atol=1e-12)
+    seg_loss(maps.double()).backward()
+    torch.testing.assert_close(maps, exact, rtol=0.1, atol=0.1 * exact.abs().max().item())
+    assert all(torch.isfinite(copy.grad).all() and copy.grad.any() for copy in network.copies)
 
 
 def test_batch_statistics_are_constants_and_updated_by_the_network_alone():
