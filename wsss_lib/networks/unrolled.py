@@ -1,8 +1,9 @@
 """A classifier and the weights of its unrolled decoder (arXiv 2407.03009): the same ones, or copies of their own."""
 
+import torch
 from torch import Tensor, nn
 
-from wsss_lib.networks.base import Normalization
+from wsss_lib.networks.base import Backbone, Normalization
 from wsss_lib.networks.classifier import ClassifierOutput
 
 TIES = ("shared", "untied")
@@ -41,3 +42,24 @@ class UnrolledClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> ClassifierOutput:
         return self.classifier(images)
+
+
+@torch.no_grad()
+def fold_input_scaling(encoder: Backbone, scaling: Normalization) -> None:
+    """Let a trained encoder take another input scaling: its first convolution takes up the difference.
+
+    Relevance is the input times a gradient, so a pixel of value 0 has none; an input around zero has such pixels
+    everywhere. The features stay the same but at the border, where padding with zeros now means another color.
+
+    Raises:
+        ValueError: the channel orders of the two scalings differ.
+    """
+    old = encoder.normalization
+    if old.order != scaling.order:
+        raise ValueError(f"the encoder reads {old.order}, the new scaling is for {scaling.order}")
+    first = next(layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d))
+    means, stds = (first.weight.new_tensor([getattr(of, name) for of in (scaling, old)]) for name in ("mean", "std"))
+    added = first.weight.sum((2, 3)) @ ((means[0] - means[1]) / stds[1])
+    first.bias = nn.Parameter(added if first.bias is None else first.bias + added)
+    first.weight *= (stds[0] / stds[1])[:, None, None]
+    encoder.normalization = scaling

@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from wsss_lib.maps.relevance import input_times_gradient, relevance_maps
-from wsss_lib.networks.unrolled import UnrolledClassifier
+from wsss_lib.networks.backbones import build_backbone
+from wsss_lib.networks.base import CAFFE
+from wsss_lib.networks.unet import POSITIVE
+from wsss_lib.networks.unrolled import UnrolledClassifier, fold_input_scaling
 from wsss_lib.tests.maps.small import random_images, small_classifier
 
 
@@ -51,3 +55,18 @@ def test_forward_is_that_of_the_classifier():
 def test_unknown_tie():
     with pytest.raises(ValueError, match="shared, untied"):
         UnrolledClassifier(small_classifier(), tie="loose")
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "vgg16"])
+def test_folded_input_scaling_changes_the_input_and_no_feature(name):
+    encoder = build_backbone(name, output_stride=32, width=0.25).eval()
+    pixels, first = torch.rand(2, 3, 40, 40), next(layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d))
+    with torch.no_grad():
+        before = first(encoder.normalization.normalize(pixels))
+        fold_input_scaling(encoder, POSITIVE)
+        after = first(encoder.normalization.normalize(pixels))
+    inside = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(after[inside], before[inside], rtol=1e-4, atol=1e-5)
+    assert encoder.normalization is POSITIVE and (encoder.normalization.normalize(pixels) > 0).all()
+    with pytest.raises(ValueError, match="reads rgb, the new scaling is for bgr"):
+        fold_input_scaling(encoder, CAFFE)
