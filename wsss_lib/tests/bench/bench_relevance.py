@@ -64,7 +64,7 @@ def training_gradients():
         return maps.detach()
 
     def fast():
-        maps = relevance_maps(input_times_gradient(encoder, images, unpool="last"), CLASSES)
+        maps = relevance_maps(input_times_gradient(encoder, images, unpool="last", decoder_weights=copies), CLASSES)
         network.zero_grad()
         F.cross_entropy(maps, masks).backward()
         return maps.detach()
