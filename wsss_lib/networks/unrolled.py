@@ -49,7 +49,8 @@ def fold_input_scaling(encoder: Backbone, scaling: Normalization) -> None:
     """Let a trained encoder take another input scaling: its first convolution takes up the difference.
 
     Relevance is the input times a gradient, so a pixel of value 0 has none; an input around zero has such pixels
-    everywhere. The features stay the same but at the border, where padding with zeros now means another color.
+    everywhere. The features stay the same but at the border, where padding with zeros now means another color. A bias
+    of the first convolution is trained from now on, even where the layer is frozen.
 
     Raises:
         ValueError: the channel orders of the two scalings differ.
