@@ -20,6 +20,8 @@ from wsss_lib.files import RECORD, describe, file_hash, missing_files, newest_ch
 from wsss_lib.workflow.plan import PlannedRun
 from wsss_lib.workflow.project import Project
 
+DIGITS = 12  # of a hash, where it only names what changed
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -45,8 +47,10 @@ class Fingerprint:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """All but the parameters, for the record, so that a later difference can be named."""
-        return {name: value for name, value in vars(self).items() if name != "parameters"}
+        """All but the parameters, for the record, so that a later difference can be named: first digits suffice."""
+        hashes = {name: vars(self)[name] for name in ("library", "tables", "inputs")}
+        short = {name: {key: value[:DIGITS] for key, value in part.items()} for name, part in hashes.items()}
+        return {"notebook": self.notebook[:DIGITS]} | short
 
 
 def fingerprint(
@@ -159,7 +163,7 @@ def _differences(record: dict[str, Any], now: Fingerprint) -> list[str]:
         for name in sorted(record["parameters"].keys() | now.parameters.keys())
         if record["parameters"].get(name) != now.parameters.get(name)
     ]
-    if before["notebook"] != now.notebook:
+    if before["notebook"] != now.parts["notebook"]:
         found.append("code of the notebook changed")
     for part in ("library", "tables", "inputs"):
         old, new = before[part], now.parts[part]
