@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from wsss_lib.networks.backbones import BACKBONES, build_backbone, check_options
 from wsss_lib.networks.base import Backbone, Freezable, Normalization, initialize
 from wsss_lib.networks.caffe_resnet import CAFFE_DEPTHS, CaffeResNet, ConvNorm, caffe_resnet_from_authors
+from wsss_lib.networks.checkpoints import Loaded, load_weights
 from wsss_lib.networks.resnet import DEPTHS
 
 VERSIONS = ("v2", "v3", "v3plus")
@@ -270,6 +271,23 @@ def build_encoder(
     if name in CAFFE_DEPTHS:
         return CaffeResNet(CAFFE_DEPTHS[name], multi_grid=multi_grid, **shared)
     return build_backbone(name, stages=stages, small_stem=small_stem, **shared)
+
+
+def load_classifier_backbone(backbone: Backbone, source: str | Path) -> Loaded:
+    """Start from the backbone of a trained classifier.
+
+    Args:
+        backbone: built as that of the classifier was, from the same first weights: they bring the input scaling, the
+            padding and frozen statistics, of which the file of a trained network says nothing.
+        source: weights of one of our classifiers (:mod:`wsss_lib.networks.classifier`); its head is left aside.
+
+    Raises:
+        ValueError: the backbone is another one; it is unchanged.
+    """
+    prefix = "backbone."
+    return load_weights(
+        backbone, source, rename=lambda name: name.removeprefix(prefix) if name.startswith(prefix) else None
+    )
 
 
 def deeplab_from_authors(name: str) -> str | None:

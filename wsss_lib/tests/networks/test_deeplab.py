@@ -1,12 +1,14 @@
 """Heads of DeepLab on small backbones of every kind."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from wsss_lib.losses.segmentation import multi_scale_cross_entropy
-from wsss_lib.networks.base import CAFFE
+from wsss_lib.networks.base import CAFFE, TENSORFLOW
 from wsss_lib.networks.caffe_resnet import CaffeResNet
+from wsss_lib.networks.classifier import Classifier
 from wsss_lib.networks.deeplab import (
     ASPP,
     ENCODERS,
@@ -14,11 +16,14 @@ from wsss_lib.networks.deeplab import (
     SummedASPP,
     build_deeplab,
     build_encoder,
+    load_classifier_backbone,
     multi_scale_logits,
 )
 from wsss_lib.networks.mobilenet import MobileNetV2
 from wsss_lib.scores.segmentation import confusion_matrix, mean_iou
+from wsss_lib.store import save_weights
 from wsss_lib.tests.fill import fill_module
+from wsss_lib.tests.networks.test_backbones import folded_arrays
 
 
 def small_encoder(width: float = 1 / 8):
@@ -205,3 +210,21 @@ def test_what_does_not_exist():
         build_encoder("resnet18", output_stride=8, multi_grid=(1, 2))
     with pytest.raises(ValueError, match="no option stages"):
         build_encoder("caffe_resnet50", output_stride=8, stages=3)
+
+
+@torch.no_grad()
+def test_backbone_of_a_classifier_keeps_the_scaling_and_padding_of_its_first_weights(tmp_path):
+    shape = {"output_stride": 16, "width": 0.25}
+    arrays = folded_arrays(fill_module(build_encoder("mobilenet_v2", **shape)))
+    np.savez(tmp_path / "first.npz", **arrays)
+    classifier = Classifier(build_encoder("mobilenet_v2", **shape, weights=tmp_path / "first.npz"), 5)
+    for parameter in classifier.parameters():
+        parameter.mul_(1.1)
+    save_weights(tmp_path / "weights.safetensors", classifier)
+    backbone = build_encoder("mobilenet_v2", **shape, weights=tmp_path / "first.npz")
+    load_classifier_backbone(backbone, tmp_path / "weights.safetensors")
+    images = torch.randn(1, 3, 33, 40)
+    assert backbone.normalization == TENSORFLOW
+    torch.testing.assert_close(backbone.train()(images)[-1], classifier.backbone.train()(images)[-1], rtol=0, atol=0)
+    with pytest.raises(ValueError, match="layer1"):
+        load_classifier_backbone(small_encoder(), tmp_path / "weights.safetensors")
