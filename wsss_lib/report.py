@@ -18,6 +18,7 @@ SUPERVISION = ("image labels", "boxes", "some masks", "all masks")  # cheapest f
 MODELS_OF_MASKS = {"41_unet": "U-Net", "42_multitask_unet": "multi-task U-Net", "43_unrolled_lrp": "unrolled LRP"}
 NUMBER_OF_MASKS = re.compile(r"(?:(\d+)_masks)?")  # variants that change the number of masks and nothing of the method
 UNGUIDED = "without guidance"
+LONGER = "as many steps without guidance"
 PROTOCOL = {  # what makes our numbers others than the printed ones -> parameters of notebooks that say it
     "data": ["data"],
     "network": ["architecture", "backbone", "backbones", "width"],
@@ -236,8 +237,9 @@ def guided_models(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Epochs on the Pareto fronts of the runs of model guidance, and the classifiers that they started from.
 
     Returns:
-        One row a model: ``network``, ``loss`` (``UNGUIDED`` before guidance), ``depth``, and the scores ``micro_f1``,
-        ``epg`` and ``iou`` on the split on which runs choose, percent. Seeds and weights of a loss are not told apart.
+        One row a model: ``network``, ``loss`` (``UNGUIDED`` before guidance, ``LONGER`` in its control), ``depth``, and
+        the scores ``micro_f1``, ``epg`` and ``iou`` (with the threshold of the run's form) on the split on which runs
+        choose, percent. Seeds and weights of a loss are not told apart.
     """
     scores, rows = ["micro_f1", "epg", "iou"], []
     for r in records:
@@ -245,13 +247,17 @@ def guided_models(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
         if r["notebook"] != "30_model_guidance":
             continue
         about = {"network": f"{given['backbone']} ({given['attribution']}) on {given['data']}", "depth": given["depth"]}
-        before = {name: r["scores"][f"unguided_{name}_{given['choose_split']}"] for name in scores}
+        axes = ["micro_f1", "epg", "iou" if given["form"] == "official" else "tuned_iou"]
+        of_start = [r["scores"][f"unguided_{axis}_{given['choose_split']}"] for axis in axes]
+        before = dict(zip(scores, of_start, strict=True))
         rows.append(about | {"loss": UNGUIDED} | before)
-        if given["localization_weight"] and (before["micro_f1"] or 0) >= given["min_fscore"]:
+        fine_tuned = given["localization_weight"] or given["continue_unguided"]
+        if fine_tuned and (before["micro_f1"] or 0) >= given["min_fscore"]:
+            loss = given["loss"] if given["localization_weight"] else LONGER
             epochs: dict[str, dict[str, Any]] = {}
             for name, value in r["scores"]["front"].items():
                 epoch, _, score = name.rpartition(" ")
-                epochs.setdefault(epoch, about | {"loss": given["loss"]})[score] = value
+                epochs.setdefault(epoch, about | {"loss": loss})[score] = value
             rows += epochs.values()
     return pd.DataFrame(rows, columns=["network", "loss", "depth", *scores]).dropna().drop_duplicates(ignore_index=True)
 

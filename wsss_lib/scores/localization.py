@@ -4,21 +4,25 @@ Both take pairs of one image and one class present in it, whole batches of them,
 percent; the score of a data set is their mean over all pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+PIECE = 2**17  # pixels that are scored at once on the CPU: they stay in its cache
 
-def _checked(attributions: Tensor, box_masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps without their graph, and boolean masks."""
+
+def _in_pieces(attributions: Tensor, box_masks: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Maps without their graph and boolean masks, both [n, P]: all at once on a GPU, few at a time on the CPU."""
     if attributions.ndim != 3 or attributions.shape != box_masks.shape:
         raise ValueError(
             f"attributions {list(attributions.shape)} and box masks {list(box_masks.shape)} should both be [N, H, W]: "
             "one pair of image and class each, maps resized to the masks"
         )
-    return attributions.detach(), box_masks.bool()
+    maps, masks = attributions.detach().flatten(1), box_masks.bool().flatten(1)
+    rows = max(1, PIECE // max(1, maps.shape[1])) if maps.device.type == "cpu" else max(1, len(maps))
+    yield from zip(maps.split(rows), masks.split(rows), strict=True)
 
 
 def _counts(flags: Tensor) -> Tensor:
@@ -43,10 +47,12 @@ def energy_pointing_game(
     >>> energy_pointing_game(torch.tensor([[[3.0, 1.0], [-2.0, 0.0]]]), torch.tensor([[[True, False], [False, False]]]))
     tensor([75.])
     """
-    attributions, masks = _checked(attributions, box_masks)
-    positive = attributions.flatten(1).clamp(min=0)
-    inside, total = torch.linalg.vecdot(positive, masks.flatten(1).to(positive.dtype)), positive.sum(1)
-    return torch.where(total < eps, undefined, 100 * inside / total.clamp(min=eps))
+    shares = []
+    for maps, masks in _in_pieces(attributions, box_masks):
+        positive = maps.clamp(min=0)
+        inside, total = torch.linalg.vecdot(positive, masks.to(positive.dtype)), positive.sum(1)
+        shares.append(torch.where(total < eps, undefined, 100 * inside / total.clamp(min=eps)))
+    return torch.cat(shares)
 
 
 def box_iou(
@@ -69,17 +75,18 @@ def box_iou(
     >>> box_iou(torch.tensor([[[4.0, 3.0], [1.0, 0.0]]]), torch.tensor([[[True, False], [True, False]]]), [0.5, 0.8])
     tensor([[33.3333, 50.0000]])
     """
-    maps, masks = _checked(attributions, box_masks)
-    maps, masks = maps.flatten(1), masks.flatten(1)
-    lowest, highest = maps.amin(1, keepdim=True).relu(), maps.amax(1, keepdim=True).relu()
-    lowest = torch.where(highest - lowest < eps, 0.0, lowest)  # a constant map is 1 everywhere, a map of zeros 0
-    area = _counts(masks)
+    one = isinstance(thresholds, int | float)
     values = []
-    for threshold in [thresholds] if isinstance(thresholds, int | float) else thresholds:
-        above = maps > lowest + threshold * (highest - lowest)
-        both = _counts(above & masks)
-        values.append(100 * both / (_counts(above) + area - both).clamp(min=1))
-    return values[0] if isinstance(thresholds, int | float) else torch.stack(values, 1)
+    for maps, masks in _in_pieces(attributions, box_masks):
+        lowest, highest = maps.amin(1, keepdim=True).relu(), maps.amax(1, keepdim=True).relu()
+        lowest = torch.where(highest - lowest < eps, 0.0, lowest)  # a constant map is 1 everywhere, a map of zeros 0
+        area = _counts(masks)
+        values.append(maps.new_zeros(len(maps), 1 if one else len(thresholds)))
+        for place, threshold in enumerate([thresholds] if one else thresholds):
+            above = maps > lowest + threshold * (highest - lowest)
+            both = _counts(above & masks)
+            values[-1][:, place] = 100 * both / (_counts(above) + area - both).clamp(min=1)
+    return torch.cat(values)[:, 0] if one else torch.cat(values)
 
 
 def tuned_threshold(iou_of_pairs: Tensor, thresholds: Sequence[float]) -> float:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from wsss_lib.scores import localization
 from wsss_lib.scores.localization import (
     box_iou,
     energy_pointing_game,
@@ -113,3 +114,15 @@ def test_wrong_shapes_are_refused():
         tuned_threshold(torch.zeros(0, 2), [0.1, 0.2])
     with pytest.raises(ValueError, match="for 1 thresholds"):
         tuned_threshold(torch.zeros(4, 2), [0.1])
+
+
+def test_pairs_are_scored_as_they_are_alone(monkeypatch):
+    torch.manual_seed(0)
+    maps, masks = torch.randn(7, 5, 6), torch.rand(7, 5, 6) > 0.5
+    monkeypatch.setattr(localization, "PIECE", 65)  # two maps of 30 px a piece, the last piece is shorter
+    for score in (energy_pointing_game, box_iou, lambda a, m: box_iou(a, m, [0.2, 0.5])):
+        alone = torch.cat([score(a[None], m[None]) for a, m in zip(maps, masks, strict=True)])
+        torch.testing.assert_close(score(maps, masks), alone, rtol=0, atol=0)
+    assert box_iou(maps[:0], masks[:0], [0.2, 0.5]).shape == (0, 2) and energy_pointing_game(
+        maps[:0], masks[:0]
+    ).shape == (0,)
