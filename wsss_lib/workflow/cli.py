@@ -21,8 +21,9 @@ profiles
 options
   --only NAME ...    these notebooks or runs, and those they need where they are not up to date (for example
                      --only 10_cam, or --only 15_fmix_cam/demo_train_aug)
-  --jobs N           notebooks at a time; they share the cores (default: one for each GPU, else 1); OMP_NUM_THREADS=1
-                     before the command caps the threads of each
+  --jobs N           notebooks at a time; they share the cores (default: one for each GPU; without one as many as there
+                     are cores, each 5 GB of memory, at most 4); OMP_NUM_THREADS=1 before the command caps the threads
+                     of each
   --seeds N          seeds 0 to N-1: runs demo, demo-seed1, ...; notebooks read runs of their own seed
   --grid             the variants <profile>_<variant>.yaml too
   --set NAME=VALUE   a parameter in place of the file's value, for every notebook that has it (repeat for more);

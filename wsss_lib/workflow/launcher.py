@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,6 +29,7 @@ HERE = Path(__file__).parent
 BUSY, INTERRUPTED = 75, 130
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 20  # for snakemake to end its jobs, or cancel them on a cluster
+MOST_JOBS, BYTES_OF_A_RUN = 4, 5e9  # where nobody says how many; no run measured so far has taken more memory
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Machine:
     Attributes:
         profile: folder of the snakemake profile.
         local: on this machine, rather than as jobs of a cluster.
-        jobs: runs at a time; ``None`` leaves it to a cluster's profile.
+        jobs: runs at a time; ``None`` leaves it to a cluster's profile, here to the cores, the memory and the runs.
         gpus: ids of the GPUs shared by the runs of this machine.
     """
 
@@ -49,9 +51,19 @@ class Machine:
     @property
     def threads(self) -> int:
         """Threads of one run: its share of the cores that this process may use; OMP_NUM_THREADS caps them."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         asked = os.environ.get("OMP_NUM_THREADS", "")
         return max(1, min(cores // (self.jobs or 1), int(asked) if asked.isdecimal() else cores))
+
+    def ready_for(self, side_by_side: int) -> "Machine":
+        """The same machine with its number of jobs, when so many runs can be at work at once.
+
+        A core does more in a run of its own than as the second one of a run.
+        """
+        if self.jobs or not self.local:
+            return self
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return replace(self, jobs=max(1, min(side_by_side, usable_cores(), MOST_JOBS, int(memory // BYTES_OF_A_RUN))))
 
     @property
     def arguments(self) -> list[str]:
@@ -60,6 +72,11 @@ class Machine:
             return ["--jobs", str(self.jobs)] if self.jobs else []
         slots = [f"--resources=gpu={len(self.gpus)}", "--default-resources=gpu=1"] if self.gpus else []
         return ["--cores", str(self.jobs), *slots]
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine(on: str, jobs: int | None) -> Machine:
@@ -76,7 +93,7 @@ def machine(on: str, jobs: int | None) -> Machine:
     if settings.get("executor", "local") != "local":
         return Machine(profile.resolve(), False, jobs, ())
     gpus = tuple(visible_gpus())
-    return Machine(profile.resolve(), True, jobs or max(1, len(gpus)), gpus)
+    return Machine(profile.resolve(), True, jobs or len(gpus) or None, gpus)
 
 
 def expected_seconds(project: Project, run: PlannedRun) -> float | None:
@@ -89,6 +106,18 @@ def expected_megabytes(project: Project, run: PlannedRun) -> float | None:
     """Size of the last finished run's files, else what the parameter file promises."""
     record = project.record(run.run_id)
     return sum(made["bytes"] for made in record["files"].values()) / 1e6 if record else run.promise.expected_megabytes
+
+
+def most_side_by_side(inputs: dict[str, Iterable[str]]) -> int:
+    """How many runs, given in an order that puts inputs first, can be at work at once: the most at one depth.
+
+    >>> most_side_by_side({"cam": [], "mixup": [], "walk": ["cam"]}), most_side_by_side({"cam": [], "walk": ["cam"]})
+    (2, 1)
+    """
+    depth: dict[str, int] = {}
+    for run_id, needed in inputs.items():
+        depth[run_id] = max((depth[other] + 1 for other in needed if other in depth), default=0)
+    return max(Counter(depth.values()).values(), default=1)
 
 
 def list_plan(project: Project, plan: dict[str, PlannedRun], found: dict[str, Status], stream: TextIO) -> None:
@@ -153,12 +182,13 @@ class Launch:
     def __init__(
         self, project: Project, plan: dict[str, PlannedRun], on: Machine, fresh: frozenset[str], stream: TextIO
     ):
-        self.project, self.plan, self.on, self.fresh, self.stream = project, plan, on, fresh, stream
+        self.project, self.plan, self.fresh, self.stream = project, plan, fresh, stream
         self.since = time.time()
         found = statuses(project, plan, fresh)
         self.stale = [run_id for run_id in plan if not found[run_id].up_to_date]
         for run_id in plan.keys() - set(self.stale):
             renew_prose(project, plan[run_id], found[run_id])
+        self.on = on.ready_for(most_side_by_side({run_id: plan[run_id].inputs for run_id in self.stale}))
         self.expected = {run_id: expected_seconds(project, plan[run_id]) for run_id in self.stale}
         self.final: dict[str, dict[str, Any]] = {}
 
@@ -196,7 +226,7 @@ class Launch:
         )
         ready = len(self.plan) - len(self.stale)
         runs = "1 run" if len(self.stale) == 1 else f"{len(self.stale)} runs"
-        print(f"{runs}, {where}; {ready} up to date; about {duration(total)}", file=self.stream)
+        print(f"{runs}, {where}; {ready} up to date; about {duration(total)} one after the other", file=self.stream)
         wanted = sum(expected_megabytes(self.project, self.plan[run_id]) or 0 for run_id in self.stale)
         free = shutil.disk_usage(self.project.outputs).free / 1e6
         if free < wanted:

@@ -227,6 +227,26 @@ def test_runs_share_the_cores_and_omp_num_threads_caps_them(monkeypatch, asked, 
     assert Machine(Path(), True, jobs, ()).threads == threads
 
 
+@pytest.mark.parametrize(
+    "jobs, cores, gigabytes, runs, expected",
+    [
+        (None, 2, 24, 9, 2),
+        (None, 16, 64, 9, 4),
+        (None, 16, 64, 1, 1),
+        (None, 8, 16, 9, 3),
+        (None, 8, 2, 9, 1),
+        (1, 8, 64, 9, 1),
+    ],
+)
+def test_jobs_that_nobody_asked_for_follow_cores_memory_and_runs(monkeypatch, jobs, cores, gigabytes, runs, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores), raising=False)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": gigabytes * 2**18, "SC_PAGE_SIZE": 4096}.__getitem__)
+    on = Machine(Path(), True, jobs, ()).ready_for(runs)
+    assert (on.jobs, on.threads) == (expected, cores // expected)
+    cluster = Machine(Path(), False, None, ())
+    assert cluster.ready_for(runs) is cluster
+
+
 def test_the_folder_of_a_machine_is_seen_from_the_caller(monkeypatch, tmp_path):
     (tmp_path / "cluster").mkdir()
     (tmp_path / "cluster/config.yaml").write_text("executor: slurm\n")
