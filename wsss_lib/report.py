@@ -407,7 +407,7 @@ def environment(records: Iterable[dict[str, Any]]) -> tuple[pd.DataFrame, dict[s
     found = []
     for r in records:
         git = r["git"] or {"commit": "not a git checkout", "dirty": False}
-        sources = {"commit": git["commit"][:12], "sources changed since": "yes" if git["dirty"] else "no"}
+        sources = {"commit": git["commit"][:12], "uncommitted changes": "yes" if git["dirty"] else "no"}
         found.append((sources, r["versions"], r))
     versions = pd.DataFrame([one for _, one, _ in found], dtype=str)
     common = {name: values.iloc[0] for name, values in versions.items() if values.nunique(dropna=False) == 1}
@@ -467,7 +467,7 @@ def _unlike(ours: list[Any], theirs: list[Any]) -> str:
     >>> _unlike(["resnet18", 0.5], ["resnet38", 1.0]), _unlike([16, None], [15, None]), _unlike([96], [96])
     ('resnet18 × 0.5, not resnet38', '16, not 15', 'same')
     >>> _unlike([""], ["weights/a.params"]), _unlike([None], [None])
-    ('none of its own, not a file', '')
+    ('none, not a file', '')
     """
 
     def words(values: list[Any]) -> str:
@@ -480,7 +480,7 @@ def _unlike(ours: list[Any], theirs: list[Any]) -> str:
             elif isinstance(value, str) and ("weights/" in value or value.startswith("IMAGENET")):
                 value = "a file"
             told += [] if value is None or value == "" else [str(value)]
-        return " ".join(told) or "none of its own"
+        return " ".join(told) or "none"
 
     if all(value is None for value in ours):
         return ""

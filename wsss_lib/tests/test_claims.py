@@ -15,7 +15,7 @@ from wsss_lib.paths import NOTEBOOKS, PARAMS
 FIELDS = {"claim": "b is better", "paper": "p", "source": "Table 1", "run": "2_b/{profile}", "against": "1_a/{profile}"}
 WITHOUT_PRINTS = {"Unrolled LRP (Yu et al., xAI 2024)"}  # papers whose tables could not be read
 CLAIMS = {  # of each paper; a claim that is taken out, or put in, is counted here
-    "Model guidance, ICCV 2023": 39,
+    "Model guidance, ICCV 2023": 40,
     "Sub-category and mixing CAMs (report)": 31,
     "Unrolled LRP (Yu et al., xAI 2024)": 15,
     "KTSE, ECCV 2024": 7,

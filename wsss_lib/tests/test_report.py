@@ -102,7 +102,7 @@ def test_costs_and_environments(records):
         "10_cam: demo (0); 13_mixup_cam: demo (0), demo_fast (0); 50_train_explainer: demo (0)",
         "10_cam: demo (1)",
     ]
-    assert found["sources changed since"].tolist() == ["no", "yes"] and common == {"python": "3.11.7"}
+    assert found["uncommitted changes"].tolist() == ["no", "yes"] and common == {"python": "3.11.7"}
     records[0]["versions"] = {"python": "3.12.1"}
     found, common = report.environment(records)
     assert found["python"].tolist() == ["3.12.1", "3.11.7", "3.11.7"] and common == {}
@@ -115,7 +115,7 @@ def test_parameters_say_why_numbers_are_not_those_of_the_print(records):
     assert why.loc["10_cam/demo"].to_dict() == {
         "data": "benchmark, not VOCdevkit/VOC2012",
         "network": "resnet18 × 0.5, not resnet38",
-        "pretrained weights": "none of its own, not a file",
+        "pretrained weights": "none, not a file",
         "pixels": "",
         "epochs": "same",
         "guided epochs": "",
