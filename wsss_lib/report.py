@@ -295,18 +295,23 @@ def scores_of_boxes(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     return board[columns].reset_index()
 
 
-def table_of_groups(beside: pd.DataFrame) -> pd.DataFrame:
+def table_of_groups(beside: pd.DataFrame, records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Table 1 of model guidance (Waterbirds) in its own form: a loss a row, for each task and accuracy print and ours.
 
     Args:
         beside: from :func:`published_beside_ours`.
+        records: the runs that it was made from; ``... ours ±`` is the deviation over the seeds of the plain file.
     """
     chosen = beside[beside["metric"].str.fullmatch(r"(bird|background)_\w+_(worst_group|overall)")]
+    scores = [r["scores"] for r in records if r["notebook"] == "32_waterbirds" and not r["variant"]]
+    names = chosen["metric"] + "_" + chosen["split"]
+    spread = [mean_and_std(one[name] for one in scores if is_number(one.get(name)))[1] for name in names]
     parts = chosen["row"].str.extract(r"(?P<loss>.+), (?P<task>\w+) task")
     kind = chosen["metric"].map(lambda name: "worst group" if name.endswith("worst_group") else "overall")
-    chosen = chosen.assign(loss=parts["loss"], score=parts["task"] + ", " + kind)
-    order = [(score, source) for score in chosen["score"].unique() for source in ("published", "ours")]
-    wide = chosen.pivot_table(index="loss", columns="score", values=["published", "ours"], sort=False, dropna=False)
+    chosen = chosen.assign(loss=parts["loss"], score=parts["task"] + ", " + kind, **{"ours ±": spread})
+    sources = ["published", "ours", "ours ±"]
+    order = [(score, source) for score in chosen["score"].unique() for source in sources]
+    wide = chosen.pivot_table(index="loss", columns="score", values=sources, sort=False, dropna=False)
     wide = wide.reindex(index=chosen["loss"].unique())
     return pd.DataFrame({f"{score}, {source}": wide[source, score] for score, source in order}).rename_axis("loss")
 

@@ -292,20 +292,25 @@ def test_scores_of_boxes_are_means_over_seeds_beside_both_controls():
     assert report.scores_of_boxes([]).empty
 
 
-def test_table_of_groups_has_a_loss_a_row():
-    columns = ["row", "metric", "published", "ours"]
+def test_table_of_groups_has_a_loss_a_row_and_the_spread_of_the_seeds():
+    columns = ["row", "metric", "split", "published", "ours"]
     rows = [
-        ("baseline, conventional task", "bird_none_worst_group", 40.0, 1.0),
-        ("baseline, conventional task", "bird_none_overall", 60.0, 2.0),
-        ("L1, reversed task", "background_l1_worst_group", 50.0, np.nan),
-        ("B-cos + Energy", "epg", 70.0, 3.0),
+        ("baseline, conventional task", "bird_none_worst_group", "test", 40.0, 3.0),
+        ("baseline, conventional task", "bird_none_overall", "test", 60.0, 2.0),
+        ("L1, reversed task", "background_l1_worst_group", "test", 50.0, np.nan),
+        ("B-cos + Energy", "epg", "test", 70.0, 3.0),
     ]
-    table = report.table_of_groups(pd.DataFrame(rows, columns=columns))
+    records = [
+        made("32_waterbirds", seed=seed, bird_none_worst_group_test=3.0 + seed - 1, bird_none_overall_test=2.0)
+        for seed in range(3)
+    ]
+    records += [made("32_waterbirds", variant="all_boxes", bird_none_worst_group_test=90.0)]
+    table = report.table_of_groups(pd.DataFrame(rows, columns=columns), records)
     assert table.index.tolist() == ["baseline", "L1"]
-    assert table.columns[:2].tolist() == ["conventional, worst group, published", "conventional, worst group, ours"]
-    assert table.loc["baseline"].dropna().tolist() == [40, 1, 60, 2]
+    assert table.columns[:3].tolist() == [f"conventional, worst group, {of}" for of in ("published", "ours", "ours ±")]
+    assert table.loc["baseline"].dropna().tolist() == [40, 3, 1, 60, 2, 0]
     assert table.loc["L1", "reversed, worst group, published"] == 50 and table.loc["L1"].count() == 1
-    assert report.table_of_groups(pd.DataFrame(rows[3:], columns=columns)).empty
+    assert report.table_of_groups(pd.DataFrame(rows[3:], columns=columns), records).empty
 
 
 def test_an_ablation_compares_equal_seeds_with_its_first_row():
