@@ -123,6 +123,5 @@ def test_pairs_are_scored_as_they_are_alone(monkeypatch):
     for score in (energy_pointing_game, box_iou, lambda a, m: box_iou(a, m, [0.2, 0.5])):
         alone = torch.cat([score(a[None], m[None]) for a, m in zip(maps, masks, strict=True)])
         torch.testing.assert_close(score(maps, masks), alone, rtol=0, atol=0)
-    assert box_iou(maps[:0], masks[:0], [0.2, 0.5]).shape == (0, 2) and energy_pointing_game(
-        maps[:0], masks[:0]
-    ).shape == (0,)
+    assert box_iou(maps[:0], masks[:0], [0.2, 0.5]).shape == (0, 2)
+    assert energy_pointing_game(maps[:0], masks[:0]).shape == (0,)
