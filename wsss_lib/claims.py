@@ -16,7 +16,7 @@ from wsss_lib.tables import is_number
 RUNS = ("run", "against", "than_run", "than_against")
 VERDICTS = ("reproduced", "contradicted", "undecided", "not run")
 MIN_SEEDS = 3  # below it the spread of the seeds is not known, and nothing is decided
-OWN_QUESTIONS = "no paper: questions of this kit"
+OWN_QUESTIONS = "no paper: questions of this kit"  # where a claim has its paper
 COLUMNS = [
     *("claim", "verdict", "seeds", "printed", "difference", "low", "high"),
     *("direction", "margin", "compared", "source", "paper"),
@@ -28,7 +28,7 @@ class Claim(BaseModel):
 
     Attributes:
         claim: the statement, in one sentence.
-        paper: as in ``published.csv``.
+        paper: as in ``published.csv``, or ``OWN_QUESTIONS``.
         source: table or place of the print.
         run, against: ids of the compared runs without seeds; ``{profile}`` stands for the profile of the report.
         than_run, than_against: two more runs where the claim is about a trend: the difference of the first two is
@@ -196,25 +196,15 @@ def judge(claims: Iterable[Claim], records: Iterable[Mapping[str, Any]], profile
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def counted_under(paper: str, source: str) -> str:
-    """Name under which a claim is counted: its paper, or ``OWN_QUESTIONS`` where no paper prints it."""
-    return OWN_QUESTIONS if source.startswith("not printed") else paper
-
-
 def count_verdicts(judged: pd.DataFrame) -> pd.DataFrame:
-    """How many claims of each paper came out how: one row a paper, one column for each of ``VERDICTS``; questions that
-    no paper asks stand in the last row.
+    """How many claims of each paper came out how: one row a paper in the order of the claims, one column a verdict.
 
     Args:
         judged: from :func:`judge`.
 
-    >>> judged = pd.DataFrame({"paper": ["B", "A", "A"], "source": ["text", "not printed; a control", "Table 1"]})
-    >>> count_verdicts(judged.assign(verdict=["not run", "undecided", "not run"]))["not run"].to_dict()
-    {'B': 1, 'A': 1, 'no paper: questions of this kit': 0}
+    >>> judged = pd.DataFrame({"paper": ["B", "A", "A"], "verdict": ["not run", "undecided", "not run"]})
+    >>> count_verdicts(judged)["not run"].to_dict()
+    {'B': 1, 'A': 1}
     """
-    names = pd.Series(
-        [counted_under(*row) for row in zip(judged["paper"], judged["source"], strict=True)], dtype=object
-    )
-    counts = pd.crosstab(names.rename("paper"), judged["verdict"].to_numpy()).reindex(columns=VERDICTS, fill_value=0)
-    rows = sorted(names.unique(), key=lambda name: name == OWN_QUESTIONS)  # else in the order of the claims
-    return counts.reindex(rows).rename_axis(columns=None)
+    counts = pd.crosstab(judged["paper"], judged["verdict"])
+    return counts.reindex(index=judged["paper"].unique(), columns=VERDICTS, fill_value=0).rename_axis(columns=None)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from wsss_lib.claims import count_verdicts, counted_under, judge, read_claims
+from wsss_lib.claims import count_verdicts, judge, read_claims
 from wsss_lib.figures.tables import markdown_table
 from wsss_lib.paths import PARAMS, PROJECT
 from wsss_lib.report import mean_and_std, read_records
@@ -91,8 +91,7 @@ def verdicts(records: Iterable[dict[str, Any]]) -> str:
     pages: dict[str, set[str]] = {}
     for claim in claims:
         compared = claim.in_profile("demo")
-        paper = counted_under(claim.paper, claim.source)
-        pages.setdefault(paper, set()).update(run.partition("/")[0] for run in (compared.run, compared.against))
+        pages.setdefault(claim.paper, set()).update(run.partition("/")[0] for run in (compared.run, compared.against))
     links = [", ".join(map(page_link, sorted(pages.get(paper, ())))) for paper in counts.index]
     counts.insert(0, "rendered pages", links)
     return re.sub(r" {2,}", " ", re.sub(r"-{4,}", "---", markdown_table(counts))) + "\n"

@@ -17,6 +17,7 @@ from wsss_lib.workflow.project import Project
 SMALL = {
     "max_steps": "2",
     "max_images": "2",
+    "num_masks": "1",
     "batch_size": "2",
     "epochs": "2",
     "guided_epochs": "2",
