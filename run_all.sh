@@ -60,7 +60,7 @@ make_venv() {
   supported .venv/bin/python || rm -rf .venv
   if uv=$(find_uv "$python"); then
     "$uv" venv --quiet --allow-existing --python "$python" .venv >&2
-    "$uv" pip sync --python .venv/bin/python --require-hashes requirements.lock >&2
+    "$uv" pip sync --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock >&2
   else
     "$python" -m venv .venv >&2 || fail "cannot make .venv: install uv, or the venv package of your system's Python"
     .venv/bin/python -m pip install --require-hashes -r requirements.lock >&2
