@@ -18,12 +18,15 @@ SMALL = {
     "max_steps": "2",
     "max_images": "2",
     "num_masks": "1",
+    "share": "0.5",  # of two images with boxes
+    "shares": "[1.0, 0.5]",
     "batch_size": "2",
     "epochs": "2",
     "guided_epochs": "2",
     "min_count": "1",
     "weights": "",
     "teacher_weights": "",
+    "freeze_batch_norm": "false",  # without weights its numbers would be those of no data, and the sums overflow
     "precision": "32-true",
     "processes": "1",
     "num_workers": "0",
