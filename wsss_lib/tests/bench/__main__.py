@@ -15,11 +15,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--only", metavar="NAME", help="operations whose name contains this text; paper: the files; paper/10_cam"
     )
-    only = parser.parse_args(arguments).only or ""
+    parser.add_argument(
+        "--write", action="store_true", help="write what the paper files took into their heads, below params/"
+    )
+    wanted = parser.parse_args(arguments)
+    only, write = wanted.only or "", wanted.write
     kind, _, notebook = only.partition("/")
     if kind == "paper":
         try:
-            return 0 if run_papers(notebook) else 1
+            return 0 if run_papers(notebook, write=write) else 1
         except PlanError as error:
             parser.error(str(error))
     known = load_benchmarks()
@@ -27,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not chosen:
         parser.error(f"no benchmark is called {only!r}; there are: {', '.join(known)}")
     torch.set_num_threads(1)
-    done = [run_benchmarks(chosen)] + ([] if only else [run_papers()])
+    done = [run_benchmarks(chosen)] + ([] if only else [run_papers(write=write)])
     return 0 if all(done) else 1
 
 

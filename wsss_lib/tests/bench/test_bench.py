@@ -3,12 +3,16 @@ import time
 import numpy as np
 import pytest
 
+from wsss_lib.parameters import read_yaml
+from wsss_lib.paths import PARAMS
 from wsss_lib.tests import bench
 from wsss_lib.tests.bench import Benchmark, __main__, benchmark, load_benchmarks, measure, run_benchmarks
-from wsss_lib.tests.bench.papers import SMALL, small_runs
+from wsss_lib.tests.bench.papers import SMALL, small_runs, with_cost
 from wsss_lib.workflow import cli
 from wsss_lib.workflow.plan import Request, make_plan
 from wsss_lib.workflow.project import Project
+
+METHODS = [file for file in sorted(PARAMS.glob("*/paper*.yaml")) if not file.parent.name.startswith("9")]
 
 
 def pausing(seconds, result=1.0):
@@ -62,14 +66,15 @@ def test_the_command_chooses_by_name_and_fails_where_a_goal_is_missed(monkeypatc
     }
     monkeypatch.setattr(__main__, "load_benchmarks", lambda: known)
     monkeypatch.setattr(__main__.torch, "set_num_threads", lambda threads: None)
-    papers, asked = iter([True, False, True]), []
-    monkeypatch.setattr(__main__, "run_papers", lambda *only: asked.append(only) or next(papers))
+    papers, asked = iter([True, False, True, True]), []
+    monkeypatch.setattr(__main__, "run_papers", lambda *only, write: asked.append((*only, write)) or next(papers))
     assert __main__.main(["--only", "easy"]) == 0
     assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["easy sum", "easy sort"]
     assert __main__.main([]) == 1
     assert __main__.main(["--only", "paper"]) == 1, "the paper files alone"
     assert __main__.main(["--only", "paper/10_cam"]) == 0
-    assert asked == [(), ("",), ("10_cam",)]
+    assert __main__.main(["--only", "paper/10_cam", "--write"]) == 0
+    assert asked == [(False,), ("", False), ("10_cam", False), ("10_cam", True)]
     with pytest.raises(SystemExit):
         __main__.main(["--only", "product"])
     assert "easy sum, easy sort, hard sum" in capsys.readouterr().err
@@ -106,3 +111,21 @@ def test_a_benchmark_needs_a_goal_and_a_name_of_its_own(monkeypatch):
     benchmark("sum", ratio=2)(lambda: (pausing(0), pausing(0)))
     with pytest.raises(ValueError, match="two benchmarks 'sum'"):
         benchmark("sum", ratio=2)(lambda: (pausing(0), pausing(0)))
+
+
+@pytest.mark.parametrize("file", METHODS, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_the_head_of_every_paper_file_takes_the_cost_of_two_steps(tmp_path, file):
+    plain = file.read_text(encoding="utf-8")
+    first, second = with_cost(plain, 12.3, 1, 3456), with_cost(with_cost(plain, 12.3, 1, 3456), 45.6, 2, 7890)
+    assert "two training steps on two images: 12 s of one thread, 3.5 GB)" in first
+    assert "two training steps on two images: 46 s of 2 threads, 7.9 GB)" in second and "12 s" not in second
+    (tmp_path / "paper.yaml").write_text(second, encoding="utf-8")
+    values, promise = read_yaml(file)
+    after, promised = read_yaml(tmp_path / "paper.yaml")
+    assert after == values
+    assert promised.expected_seconds == promise.expected_seconds
+    assert promised.expected_megabytes == promise.expected_megabytes
+
+
+def test_what_was_measured_whole_keeps_its_head():
+    assert with_cost("# takes: 15 s, 3 MB; 2 cores\n", 1.0, 1, 100) == "# takes: 15 s, 3 MB; 2 cores\n"
