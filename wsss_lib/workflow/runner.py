@@ -6,6 +6,7 @@ a rename, once the whole page has been executed and rendered: who finds a record
 
 import logging
 import os
+import platform
 import re
 import shutil
 import sys
@@ -163,13 +164,27 @@ def finish(project: Project, run: PlannedRun, now: Fingerprint) -> None:
     if undeclared := sorted(record["inputs"].keys() - now.inputs.keys()):
         raise RunFailed(f"the page read {undeclared[0]}, which none of its parameters *_from names")
     scrub(project, folder)
-    record["hash"], record["fingerprint"] = now.digest, now.parts
+    record["hash"], record["fingerprint"], record["processor"] = now.digest, now.parts, processor()
     try:
         record["files"] |= render_pages(project, run, now.digest, inputs=now.inputs, captions=record["captions"])
     except ValueError as error:
         raise RunFailed(f"the page cannot be rendered: {error}") from error
     write_json(folder / DRAFT, record)
     os.replace(folder / DRAFT, folder / RECORD)
+
+
+def processor(listing: Path = Path("/proc/cpuinfo")) -> str:
+    """Model of the processor of this machine, and the widest vectors that it knows: last digits of sums follow both."""
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+    named = [known.get("model name") or platform.machine()]
+    named += [f"{name} {known[name]}" for name in ("cpu family", "model") if name in known]
+    flags = known.get("flags", "").split()
+    named += [name for name in ("avx512f", "avx2", "avx") if name in flags][:1]
+    return ", ".join(named)
 
 
 def render_pages(

@@ -1,6 +1,7 @@
 """The whole: small notebooks executed as a user executes them, broken and killed, and started again."""
 
 import os
+import platform
 import re
 import signal
 import stat
@@ -10,6 +11,7 @@ import pytest
 
 from wsss_lib.files import missing_files
 from wsss_lib.tests.workflow.toy import wait_until
+from wsss_lib.workflow.runner import processor
 from wsss_lib.workflow.states import read_state
 
 
@@ -66,6 +68,7 @@ def test_a_failing_notebook_stops_only_what_depends_on_it(toy):
     assert toy.file("90_report/demo", "runs.csv").read_text().split() == ["10_cam/demo", "16_affinity/demo"]
 
     record = toy.record("16_affinity/demo")
+    assert record["processor"] == processor() != ""
     assert record["inputs"] == {"10_cam/demo": toy.record("10_cam/demo")["hash"]}
     assert set(record["files"]) == {"labels.csv", "notebook.ipynb", "notebook.html"}
     assert missing_files(toy.project.folder("16_affinity/demo")) == []
@@ -82,6 +85,24 @@ def test_a_failing_notebook_stops_only_what_depends_on_it(toy):
     assert len(toy.file("90_report/demo", "runs.csv").read_text().split()) == 4
     code, printed = toy.run("demo")
     assert code == 0 and "0 runs" in printed and "0 done, 5 up to date, 0 failed" in printed, printed
+
+
+@pytest.mark.parametrize(
+    "listing, named",
+    [
+        (
+            "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: EPYC\nflags\t\t: avx avx2 avx512f\n",
+            "family 25, model 17, avx512f",
+        ),
+        ("model name\t: Old\nflags\t\t: sse avx\n\nmodel name\t: second core\n", "Old, avx"),
+        ("Features\t: asimd\n", platform.machine()),
+        (None, platform.processor() or platform.machine()),
+    ],
+)
+def test_a_record_names_the_processor(tmp_path, listing, named):
+    if listing is not None:
+        (tmp_path / "cpuinfo").write_text(listing, encoding="utf-8")
+    assert processor(tmp_path / "cpuinfo").endswith(named)
 
 
 def test_killed_at_any_moment_and_started_again_it_completes(toy):
