@@ -39,7 +39,7 @@ commands
                      the classes are those that the run was trained on
   test [PYTEST OPTIONS]   the test suite
   download NAME ...  data sets and weights into $WSSS_DATA; --list names them; --out DIR, --remove-archives
-  bench              two steps of every paper parameter file: time and memory
+  bench              speed against the plain way, then two steps of every paper file; --write notes what they took
   lab                JupyterLab in the same environment
   setup              make the environment and stop; the last line is its Python
   clean              remove from outputs/ what git does not keep: runs that are not committed, maps, labels, weights,
