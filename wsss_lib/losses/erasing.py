@@ -1,9 +1,9 @@
 """Simulated erasing of KTSE (ECCV 2024, stage 1): what a second look at an image, or at a pair of them, should find.
 
 Two images are shown to the network as one (simulated inter-image erasing): the more striking one draws its attention,
-as if the other had been erased, so what single images say of themselves is taught to the pair. And where the found parts
-of an image are erased in earnest, the whole image should show what the rest of it then shows, and both maps should have
-the same mean (alignment).
+as if the other had been erased, so what single images say of themselves is taught to the pair. And where the found
+parts of an image are erased in earnest, the whole image should show what the rest of it then shows, and both maps
+should have the same mean (alignment).
 """
 
 import torch
