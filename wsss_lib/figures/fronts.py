@@ -42,7 +42,7 @@ def show_fronts(
     colors, styles = (dict(zip(*pairs, strict=False)) for pairs in ((losses, COLORS), (depths, STYLES)))
     with house_style():
         figure = new_figure(min(WIDTH, 1.2 + 2.4 * len(networks)), 0.6 + 1.9 * len(y))
-        rows = figure.subplots(len(y), len(networks), squeeze=False, sharex=True, sharey="row")
+        rows = figure.subplots(len(y), len(networks), squeeze=False, sharex="col", sharey="row")
         for panel, score, network in zip(rows.flat, np.repeat(y, len(networks)), networks * len(y), strict=True):
             for (loss, depth), curve in models[models["network"] == network].groupby(["loss", "depth"], sort=False):
                 marker, line = styles[depth]
