@@ -370,18 +370,21 @@ def ablation(published: pd.DataFrame, records: Iterable[dict[str, Any]], score: 
     return pd.DataFrame(rows, columns=columns)
 
 
-def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def costs(records: Iterable[dict[str, Any]]) -> tuple[pd.DataFrame, str]:
     """What the runs of each parameter file took, one row for all its seeds: number of runs, mean seconds, peak memory
-    in MB and size of the files in MB (the largest), devices, threads, first digits of the fingerprints of its data."""
+    in MB and size of the files in MB (the largest), first digits of the fingerprints of its data, machines.
+
+    Returns:
+        The table; and the machine, which is no column then, if all runs have the same.
+    """
     rows = [
         {
             "run": r["parameter_file"],
             "seconds": r["seconds"],
             "memory": r["peak_memory_mb"],
             "files": sum(made["bytes"] for made in r["files"].values()) / 1e6,
-            "device": r["device"],
-            "threads": str(r["threads"]),
             "data": ", ".join(f"{split} {fingerprint[:6]}" for split, fingerprint in r["data"].items()),
+            "machine": machine(r),
         }
         for r in records
     ]
@@ -394,12 +397,23 @@ def costs(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
         "seconds": ("seconds", "mean"),
         "peak memory (MB)": ("memory", "max"),
         "files (MB)": ("files", "max"),
-        "device": ("device", listed),
-        "threads": ("threads", listed),
         "data": ("data", listed),
+        "machine": ("machine", listed),
     }
-    table = pd.DataFrame(rows, columns=["run", "seconds", "memory", "files", "device", "threads", "data"])
-    return table.groupby("run", sort=False).agg(**columns).reset_index()
+    table = pd.DataFrame(rows, columns=["run", "seconds", "memory", "files", "data", "machine"])
+    common = listed(table["machine"]) if table["machine"].nunique() == 1 else ""
+    table = table.groupby("run", sort=False).agg(**columns).reset_index()
+    return table.drop(columns=["machine"] if common else []), common
+
+
+def machine(record: dict[str, Any]) -> str:
+    """GPU or processor of a run and its threads; older records do not name the processor.
+
+    >>> machine({"device": "cpu", "processor": "EPYC, avx512f", "threads": 2})
+    'EPYC, avx512f; 2 threads'
+    """
+    named = record.get("processor", "cpu") if record["device"] == "cpu" else record["device"]
+    return f"{named}; {record['threads']} {'thread' if record['threads'] == 1 else 'threads'}"
 
 
 def environment(records: Iterable[dict[str, Any]]) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -93,10 +93,15 @@ def test_leader_board_shows_the_parameters_asked_for(records):
 
 
 def test_costs_and_environments(records):
-    costs = report.costs(records).set_index("run")
+    costs, machine = report.costs(records)
+    costs = costs.set_index("run")
+    assert machine == "cpu; 1 thread" and "machine" not in costs
     assert costs["files (MB)"].tolist() == [1.5] * len(costs) and costs["runs"].sum() == 5
     assert costs.loc["10_cam/demo", "runs"] == 2 and costs.loc["10_cam/demo", "seconds"] == 2.0
     assert costs.loc["10_cam/demo", "data"] == "train 012345"
+    costs, machine = report.costs([records[0] | {"processor": "EPYC"}, *records[1:]])
+    assert machine == ""
+    assert costs["machine"].str.contains("EPYC; 1 thread").sum() == 1
     found, common = report.environment(records)
     assert found["runs"].tolist() == [
         "10_cam: demo (0); 13_mixup_cam: demo (0), demo_fast (0); 50_train_explainer: demo (0)",
