@@ -53,7 +53,7 @@ def small_runs(project: Project, only: str = "") -> list[str]:
     return ["paper", "--grid", *settings, *(["--only", *plan] if only else [])]
 
 
-def with_cost(text: str, seconds: float, threads: int, megabytes: float) -> str:
+def with_cost(text: str, seconds: float, threads: int, megabytes: float, *, trained: bool = True) -> str:
     """Text of a paper parameter file, whose line ``# takes: ...`` says between its brackets what two steps took.
 
     The text stays as it is where that line ends without brackets, which mark a guess: it has been measured whole.
@@ -62,7 +62,8 @@ def with_cost(text: str, seconds: float, threads: int, megabytes: float) -> str:
     '# takes: 10 h, 900 MB; one GPU with 11 GB (a guess; two training steps on two images: 97 s of one thread, 4.9 GB)'
     """
     by = "one thread" if threads == 1 else f"{threads} threads"
-    cost = f"two training steps on two images: {seconds:.0f} s of {by}, {megabytes / 1000:.1f} GB"
+    what = "two training steps on two images" if trained else "two images"
+    cost = f"{what}: {seconds:.0f} s of {by}, {megabytes / 1000:.1f} GB"
     return COST.sub(rf"\1; {cost})", text)
 
 
@@ -85,5 +86,6 @@ def run_papers(only: str = "", show: Callable[[str], object] = print, *, write: 
             if write:
                 file = PARAMS / f"{record['run']}.yaml"
                 cost = record["seconds"], record["threads"], record["peak_memory_mb"]
-                write_text(file, with_cost(file.read_text(encoding="utf-8"), *cost))
+                trained = "max_steps" in record["parameters"]
+                write_text(file, with_cost(file.read_text(encoding="utf-8"), *cost, trained=trained))
     return finished.returncode == 0

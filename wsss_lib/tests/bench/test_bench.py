@@ -129,3 +129,8 @@ def test_the_head_of_every_paper_file_takes_the_cost_of_two_steps(tmp_path, file
 
 def test_what_was_measured_whole_keeps_its_head():
     assert with_cost("# takes: 15 s, 3 MB; 2 cores\n", 1.0, 1, 100) == "# takes: 15 s, 3 MB; 2 cores\n"
+
+
+def test_what_trains_nothing_took_no_training_steps():
+    plain = "# takes: 2 h, 50 MB; one GPU (a guess; two images: 8 s of one thread, 1.9 GB)"
+    assert with_cost(plain, 5.0, 1, 1400, trained=False).endswith("(a guess; two images: 5 s of one thread, 1.4 GB)")
