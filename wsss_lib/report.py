@@ -407,32 +407,32 @@ def costs(records: Iterable[dict[str, Any]]) -> tuple[pd.DataFrame, str]:
 
 
 def machine(record: dict[str, Any]) -> str:
-    """GPU or processor of a run and its threads; older records do not name the processor.
+    """Device of a run and its threads; which processor, if that is the device, is told with the environment.
 
-    >>> machine({"device": "cpu", "processor": "EPYC, avx512f", "threads": 2})
-    'EPYC, avx512f; 2 threads'
+    >>> machine({"device": "cpu", "threads": 2})
+    'cpu; 2 threads'
     """
-    named = record.get("processor", "cpu") if record["device"] == "cpu" else record["device"]
-    return f"{named}; {record['threads']} {'thread' if record['threads'] == 1 else 'threads'}"
+    return f"{record['device']}; {record['threads']} {'thread' if record['threads'] == 1 else 'threads'}"
 
 
 def environment(records: Iterable[dict[str, Any]]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Commit, whether the sources differed from it, and the versions that are not the same for all runs.
+    """Commit, whether the sources differed from it, processor (older records do not name it), and versions, as far as
+    they are not the same for all runs.
 
     Returns:
         One row for each distinct environment, with its runs, those of one parameter file together; and the versions
-        that all runs have in common.
+        and processor that all runs have in common.
     """
     found = []
     for r in records:
         git = r["git"] or {"commit": "not a git checkout", "dirty": False}
         sources = {"commit": git["commit"][:12], "uncommitted changes": "yes" if git["dirty"] else "no"}
-        found.append((sources, r["versions"], r))
-    versions = pd.DataFrame([one for _, one, _ in found], dtype=str)
-    common = {name: values.iloc[0] for name, values in versions.items() if values.nunique(dropna=False) == 1}
+        found.append((sources, r["versions"] | {"processor": r.get("processor", "not named")}, r))
+    under = pd.DataFrame([one for _, one, _ in found], dtype=str)
+    common = {name: values.iloc[0] for name, values in under.items() if values.nunique(dropna=False) == 1}
     rows: dict[tuple, dict[str, Any]] = {}
-    for sources, packages, r in found:
-        about = sources | {name: value for name, value in packages.items() if name not in common}
+    for sources, names, r in found:
+        about = sources | {name: value for name, value in names.items() if name not in common}
         runs = rows.setdefault(tuple(about.items()), about | {"runs": {}})["runs"]
         runs.setdefault(r["parameter_file"], []).append(r["seed_number"])
     for row in rows.values():

@@ -99,18 +99,20 @@ def test_costs_and_environments(records):
     assert costs["files (MB)"].tolist() == [1.5] * len(costs) and costs["runs"].sum() == 5
     assert costs.loc["10_cam/demo", "runs"] == 2 and costs.loc["10_cam/demo", "seconds"] == 2.0
     assert costs.loc["10_cam/demo", "data"] == "train 012345"
-    costs, machine = report.costs([records[0] | {"processor": "EPYC"}, *records[1:]])
+    costs, machine = report.costs([records[0] | {"device": "H100"}, *records[1:]])
     assert machine == ""
-    assert costs["machine"].str.contains("EPYC; 1 thread").sum() == 1
+    assert costs["machine"].str.contains("H100; 1 thread").sum() == 1
     found, common = report.environment(records)
     assert found["runs"].tolist() == [
         "10_cam: demo (0); 13_mixup_cam: demo (0), demo_fast (0); 50_train_explainer: demo (0)",
         "10_cam: demo (1)",
     ]
-    assert found["uncommitted changes"].tolist() == ["no", "yes"] and common == {"python": "3.11.7"}
-    records[0]["versions"] = {"python": "3.12.1"}
+    assert found["uncommitted changes"].tolist() == ["no", "yes"] and "processor" not in found
+    assert common == {"python": "3.11.7", "processor": "not named"}
+    records[0] |= {"versions": {"python": "3.12.1"}, "processor": "EPYC"}
     found, common = report.environment(records)
     assert found["python"].tolist() == ["3.12.1", "3.11.7", "3.11.7"] and common == {}
+    assert found["processor"].tolist() == ["EPYC", "not named", "not named"]
 
 
 def test_parameters_say_why_numbers_are_not_those_of_the_print(records):
