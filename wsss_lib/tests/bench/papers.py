@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from wsss_lib.files import RECORD, read_json, write_text
@@ -37,8 +37,11 @@ SMALL = {
 COST = re.compile(r"^(# takes: .*\([^)]*?)(?:; not run|; two (?:[^;)]* )?images: [^)]*)?\)$", re.M)
 
 
-def small_runs(project: Project, only: str = "") -> list[str]:
-    """Words of the command that runs the paper files: of all notebooks, or of one with the runs that it needs.
+def small_runs(project: Project, only: str = "") -> list[list[str]]:
+    """Words of the commands that run the paper files: of all notebooks, or of one with the runs that it needs.
+
+    One command is for the runs that train; another, which leaves the epochs as they are, for those that load what the
+    authors trained (``epochs: 0``) and those that read them.
 
     Args:
         only: a notebook, or one run of it; the runs that it needs are named too, so that they are small as well.
@@ -47,10 +50,23 @@ def small_runs(project: Project, only: str = "") -> list[str]:
         PlanError: there is no such notebook, or it has no paper file.
     """
     plan = make_plan(project, Request("paper", (only,) if only else (), grid=True))
-    notebooks = {run.notebook for run in plan.values()}
+    released: list[str] = []
+    for name, run in plan.items():  # each after its inputs
+        if run.parameters.get("epochs") == 0 or not {*released}.isdisjoint(run.inputs):
+            released.append(name)
+    trained = [] if only in released else [name for name in plan if name not in released]
+    commands = [_small_command(project, trained, SMALL)]
+    if released:
+        plan = make_plan(project, Request("paper", tuple(released)))
+        commands.append(_small_command(project, plan, {k: v for k, v in SMALL.items() if k != "epochs"}))
+    return [command for command in commands if command]
+
+
+def _small_command(project: Project, runs: Iterable[str], small: dict[str, str]) -> list[str]:
+    notebooks = {run.partition("/")[0] for run in runs}
     known = {name for notebook in notebooks for name in read_parameters(project.notebook(notebook)).names}
-    settings = [word for name, value in SMALL.items() if name in known for word in ("--set", f"{name}={value}")]
-    return ["paper", "--grid", *settings, *(["--only", *plan] if only else [])]
+    settings = [word for name, value in small.items() if name in known for word in ("--set", f"{name}={value}")]
+    return ["paper", "--grid", *settings, "--only", *runs] if notebooks else []
 
 
 def with_cost(text: str, seconds: float, threads: int, megabytes: float, *, trained: bool = True) -> str:
@@ -76,9 +92,11 @@ def run_papers(only: str = "", show: Callable[[str], object] = print, *, write: 
     with tempfile.TemporaryDirectory() as temporary:
         data, outputs = Path(temporary) / "data", Path(temporary) / "outputs"
         write_stand_ins(data)
-        command = [sys.executable, "-m", "wsss_lib.workflow", *small_runs(Project(outputs=outputs), only)]
         environment = os.environ | {"WSSS_DATA": str(data), "WSSS_OUTPUTS": str(outputs)}
-        finished = subprocess.run(command, cwd=PROJECT, env=environment)
+        codes = [
+            subprocess.run([sys.executable, "-m", "wsss_lib.workflow", *words], cwd=PROJECT, env=environment).returncode
+            for words in small_runs(Project(outputs=outputs), only)
+        ]
         show(f"{'paper parameter file, two steps and two images a split':<52} {'seconds':>9} {'peak MB':>9}")
         for path in sorted(outputs.glob(f"*/paper*/{RECORD}")):
             record = read_json(path)
@@ -86,6 +104,6 @@ def run_papers(only: str = "", show: Callable[[str], object] = print, *, write: 
             if write:
                 file = PARAMS / f"{record['run']}.yaml"
                 cost = record["seconds"], record["threads"], record["peak_memory_mb"]
-                trained = "max_steps" in record["parameters"]
+                trained = "max_steps" in record["parameters"] and record["parameters"]["epochs"] != 0
                 write_text(file, with_cost(file.read_text(encoding="utf-8"), *cost, trained=trained))
-    return finished.returncode == 0
+    return not any(codes)

@@ -83,13 +83,27 @@ def test_the_command_chooses_by_name_and_fails_where_a_goal_is_missed(monkeypatc
 @pytest.mark.parametrize("only, lacking", [("", set()), ("10_cam", {"teacher_weights"}), ("17_deeplab", {"min_count"})])
 def test_small_settings_are_those_of_the_runs(tmp_path, only, lacking):
     project = Project(outputs=tmp_path)
-    chosen = cli.parse(small_runs(project, only))
+    chosen = cli.parse(small_runs(project, only)[0])
     assert lacking <= SMALL.keys() - chosen.settings.keys() and (only or set(chosen.settings) == set(SMALL))
     request = Request(chosen.profile, tuple(chosen.only), grid=chosen.grid, settings=chosen.settings)
     runs = make_plan(project, request).values()
     assert {run.parameters["max_images"] for run in runs if "max_images" in run.parameters} == {2}
     if only == "17_deeplab":
         assert "10_cam" in {run.notebook for run in runs}, "what it needs is small too"
+
+
+def test_what_trains_nothing_is_not_trained_by_small_settings(tmp_path):
+    project = Project(outputs=tmp_path)
+    trained, released = (cli.parse(words) for words in small_runs(project, "21_irn"))
+    assert {"20_ktse/paper", "21_irn/paper"} <= {*trained.only} and not any("released" in run for run in trained.only)
+    assert {"20_ktse/paper_released", "21_irn/paper_released", "10_cam/paper_resnet38_psa"} == {*released.only}
+    assert "epochs" not in released.settings and trained.settings["epochs"] == "2"
+    request = Request(released.profile, tuple(released.only), grid=True, settings=released.settings)
+    runs = make_plan(project, request)
+    assert runs["20_ktse/paper_released"].parameters["epochs"] == 0
+    assert runs["21_irn/paper_released"].parameters["max_steps"] == 2
+    (alone,) = (cli.parse(words) for words in small_runs(project, "20_ktse/paper_released"))
+    assert "epochs" not in alone.settings and {*alone.only} == {"20_ktse/paper_released", "10_cam/paper_resnet38_psa"}
 
 
 def test_a_notebook_without_paper_files_is_named(capsys):
