@@ -1,17 +1,24 @@
 """What is committed below outputs/: made by the code and parameters as they are, small, and without heavy files."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from wsss_lib.files import RECORD, read_json
 from wsss_lib.paths import PROJECT
 from wsss_lib.workflow.fingerprint import statuses
 from wsss_lib.workflow.project import Project
 from wsss_lib.workflow.prose import finished_runs, renew_prose
 
 KEPT = {".json", ".csv", ".md", ".ipynb"}
+EXPECTED = re.compile(  # "F1 on val at least 85", "mean_iou_val 66 to 72", "epg_test above unguided_epg_test"
+    r"\b(?P<score>[A-Za-z]\w*)(?: on (?P<split>train|val|test))? "
+    r"(?:(?P<side>at least|above|at most|below) (?:(?P<number>\d+)|(?P<other>\w+_\w+))"
+    r"|(?:between )?(?P<low>\d+) (?:and|to) (?P<high>\d+))(?=[,;. ]|$)"
+)
 
 
 def committed() -> list[Path]:
@@ -38,6 +45,37 @@ def test_committed_records_are_up_to_date(project):
     found = statuses(project, finished_runs(project), check_files=False)
     stale = [f"{run_id}: {'; '.join(status.reasons)}" for run_id, status in found.items() if status.reasons]
     assert not stale, "`./run_all.sh --only RUN` makes a run again; out of date are\n" + "\n".join(stale)
+
+
+def out_of_range(expected: str, scores: dict[str, float]) -> tuple[int, list[str]]:
+    """How many ranges of scores a line ``expect: ...`` gives, and those that the scores of a run are out of.
+
+    >>> out_of_range("F1 on val at least 85, a_test 30 to 40; b_val above c_val", {"f1_val": 90, "a_test": 41})
+    (2, ['a_test 30 to 40, not 41.00'])
+    """
+    count, missed = 0, []
+    for found in EXPECTED.finditer(expected):
+        name = "_".join(filter(None, [found["score"].replace("F1", "f1"), found["split"]]))
+        if name not in scores or (found["other"] or name) not in scores:
+            continue  # a word that is no score
+        bound = scores[found["other"]] if found["other"] else float(found["number"] or 0)
+        low, high = float(found["low"] or "-inf"), float(found["high"] or "inf")
+        low, high = (bound, high) if found["side"] in ("at least", "above") else (low, high)
+        low, high = (low, bound) if found["side"] in ("at most", "below") else (low, high)
+        count += 1
+        missed += [] if low <= scores[name] <= high else [f"{found[0]}, not {scores[name]:.2f}"]
+    return count, missed
+
+
+def test_scores_are_in_the_ranges_that_parameter_files_promise(project):
+    count, wrong = 0, []
+    for run_id, run in finished_runs(project).items():
+        expected = " ".join(line for line in run.promise.text.splitlines() if line.startswith("expect:"))
+        found, missed = out_of_range(expected, read_json(project.outputs / run_id / RECORD)["scores"])
+        count += found
+        wrong += [f"{run_id}: {one}" for one in missed]
+    assert not wrong, "say in `# expect:` what was found\n" + "\n".join(wrong)
+    assert count > 200, "the pattern reads most lines"
 
 
 def test_committed_pages_carry_the_prose_of_their_notebooks(project):
