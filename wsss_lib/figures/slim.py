@@ -9,6 +9,7 @@ CELL = re.compile(r"<(t[hd])\b([^<>]*)>")
 VALUE = re.compile(r'\b(class|id)="([^"]*)"')
 SPAN = re.compile(r'\b(colspan|rowspan)="(\d+)"')
 QUOTED = re.compile(r'"(\w+)"')  # quotes that HTML does without, and that a notebook would write as two characters
+ENDS = re.compile(r"</t[hdr]>")  # of cells and rows; HTML does without them, too
 
 
 def slim(table: Styler) -> Styler:
@@ -18,7 +19,7 @@ def slim(table: Styler) -> Styler:
     >>> table = pd.DataFrame({"a": [1]}).style.set_table_styles([{"selector": ".col0", "props": "color: red"}])
     >>> print(slim(table)._repr_html_().partition("<tbody>")[2])
     <BLANKLINE>
-    <tr><th>0</th><td class=col0>1</td></tr></tbody></table>
+    <tr><th>0<td class=col0>1</tbody></table>
     """
     page = slim_html(table.to_html())
     table._repr_html_ = lambda: page
@@ -26,7 +27,7 @@ def slim(table: Styler) -> Styler:
 
 
 def slim_html(page: str) -> str:
-    """The page of a table with one rule for each style, and no class, identifier or line break without a use."""
+    """The page of a table with one rule for each style, and no class, identifier, end of a cell or line break without a use."""
     style, end, body = page.partition("</style>")
     rules: dict[str, list[str]] = {}
     for selector, props in RULE.findall(style.partition(">")[2]):
@@ -41,6 +42,6 @@ def slim_html(page: str) -> str:
 
     head, _, rows = body.partition("<thead>")  # the attributes of the table stay
     rows = CELL.sub(kept, "<thead>" + rows)
-    rows = re.sub(r">\s*\n\s*<", "><", rows).replace("<tr>", "\n<tr>").replace("<tbody>", "\n<tbody>")
+    rows = ENDS.sub("", re.sub(r">\s*\n\s*<", "><", rows)).replace("<tr>", "\n<tr>").replace("<tbody>", "\n<tbody>")
     styles = "\n".join(f"{', '.join(selectors)} {{{props}}}" for props, selectors in rules.items())
     return f"<style>\n{styles}\n{end}{head.rstrip()}{rows.strip()}"
