@@ -27,7 +27,7 @@ def slim(table: Styler) -> Styler:
 
 
 def slim_html(page: str) -> str:
-    """The page of a table with one rule for each style, and no class, identifier, end of a cell or line break without a use."""
+    """The page of a table: one rule for each style; no class, identifier, end tag or line break without a use."""
     style, end, body = page.partition("</style>")
     rules: dict[str, list[str]] = {}
     for selector, props in RULE.findall(style.partition(">")[2]):
