@@ -13,6 +13,8 @@ def grouped_table(
 ) -> Styler:
     """HTML table with a line above each group of rows, and the best values of each group bold.
 
+    A column ``seeds`` counts the runs behind a row: one with fewer than others of its group is not bold.
+
     Args:
         frame: rows of a group stand together; the index counts the rows.
         group: column that names the group of a row.
@@ -23,8 +25,9 @@ def grouped_table(
     for _, rows in frame.groupby(group, sort=False):
         line = {"selector": f"td.row{rows.index[0]}", "props": "border-top: 2px solid #808080"}
         table.set_table_styles([line], overwrite=False)
+        judged = rows[rows["seeds"] == rows["seeds"].max()] if "seeds" in rows else rows
         for name in highest:
-            best = rows.index[rows[name] == rows[name].max()]
+            best = judged.index[judged[name] == judged[name].max()]
             table.set_properties(subset=(best, [name]), **{"font-weight": "bold"})
     return with_spread(table)
 
