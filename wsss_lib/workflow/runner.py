@@ -36,7 +36,7 @@ sys.modules.setdefault("rfc3987_syntax", None)
 NOTEBOOK, PAGE = PAGES
 INDEX = "index.html"  # a report's page, with links to the pages of the runs that it gathers
 MARKDOWN = "index.md"  # the same without code, for readers of the repository
-NOTEBOOK_LINK = re.compile(r"\[([^\]]+)\]\((\d\d_\w+\.ipynb)\)")
+LINK = re.compile(r"\[([^\]]+)\]\((\d\d_\w+\.ipynb|\.\./params/\w+\.csv)\)")
 ALWAYS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "HF_HUB_OFFLINE": "1",
@@ -213,8 +213,8 @@ def render_pages(
 def scrub(project: Project, folder: Path) -> None:
     """Drop clock times, paths of this machine and a random cell id, which papermill notes in a page, and indents.
 
-    Tables are indented line by line, which is a tenth of a page with many of them. Links to other notebooks, which
-    lie beside the source but not beside the page, are mended.
+    Tables are indented line by line, which is a tenth of a page with many of them. Links to what lies
+    beside the source but not beside the page are mended.
     """
     import nbformat
 
@@ -233,7 +233,7 @@ def scrub(project: Project, folder: Path) -> None:
 
 
 def executed_page(project: Project, folder: Path) -> "nbformat.NotebookNode":
-    """The executed page of a run, a failed one too; its links to other notebooks lead there from its folder."""
+    """The executed page of a run, a failed one too; links to notebooks and parameters lead there from its folder."""
     import nbformat
 
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
@@ -244,13 +244,13 @@ def executed_page(project: Project, folder: Path) -> "nbformat.NotebookNode":
 
 
 def prose_in(project: Project, folder: Path, source: str) -> str:
-    """Prose of a notebook as it reads on a page in ``folder``: links to other notebooks lead there.
+    """Prose of a notebook as it reads on a page in ``folder``: links to other notebooks and to ``params/`` lead there.
 
     Outside the project's folder they would name the folders of this machine: only their texts stay there.
     """
     sources = Path(os.path.relpath(project.notebooks, folder)).as_posix()
     inside = folder.resolve().is_relative_to(project.root.resolve())
-    return NOTEBOOK_LINK.sub(rf"[\1]({sources}/\2)" if inside else r"\1", source)
+    return LINK.sub(rf"[\1]({sources}/\2)" if inside else r"\1", source)
 
 
 def render(project: Project, folder: Path, name: str, note: str, links: dict[str, str] | None = None) -> None:

@@ -73,8 +73,8 @@ def test_the_error_of_a_failed_run_is_marked(notebook):
     assert "&lt;no maps&gt;" in page and "papermill was here" not in page and "\x1b" not in page
 
 
-def test_links_to_other_notebooks_lead_there_and_name_no_folder_of_the_machine(tmp_path):
-    source = "As in [plain CAM](10_cam.ipynb) and [the paper](https://example.org/a.ipynb)."
+def test_links_to_notebooks_and_parameters_lead_there_and_name_no_folder_of_the_machine(tmp_path):
+    source = "As in [plain CAM](10_cam.ipynb), [options](../params/a.csv), [the paper](https://example.org/a.ipynb)."
     page = nbformat.writes(new_notebook(cells=[new_markdown_cell(source)]))
     project = Project(tmp_path / "kit", tmp_path / "kit/outputs")
     inside, outside = project.outputs / "20_ktse/demo", tmp_path / "elsewhere/20_ktse/demo"
@@ -82,7 +82,9 @@ def test_links_to_other_notebooks_lead_there_and_name_no_folder_of_the_machine(t
         folder.mkdir(parents=True)
         (folder / "notebook.ipynb").write_text(page)
     assert "[plain CAM](../../../notebooks/10_cam.ipynb)" in executed_page(project, inside).cells[0].source
-    assert executed_page(project, outside).cells[0].source == source.replace("[plain CAM](10_cam.ipynb)", "plain CAM")
+    assert "[options](../../../notebooks/../params/a.csv)" in executed_page(project, inside).cells[0].source
+    texts = source.replace("[plain CAM](10_cam.ipynb)", "plain CAM").replace("[options](../params/a.csv)", "options")
+    assert executed_page(project, outside).cells[0].source == texts
     for folder in (inside, outside):
         mended = executed_page(project, folder).cells[0].source
         scrub(project, folder)
