@@ -4,6 +4,9 @@
 set -euo pipefail
 
 export WSSS_CALLED_FROM=$PWD
+for name in WSSS_DATA WSSS_OUTPUTS; do # folders as seen from where the command was given
+  case ${!name:-/} in /*) ;; *) export "$name=$PWD/${!name}" ;; esac
+done
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 export UV_PYTHON_DOWNLOADS=never

@@ -1,11 +1,13 @@
 """Options and fixtures of the whole suite."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 
+from wsss_lib.paths import PROJECT
 from wsss_lib.tests.golden_files import COMMITTED, Golden
 
 
@@ -32,6 +34,19 @@ def golden(request: pytest.FixtureRequest, golden_folder: Path) -> Golden:
     if golden_folder != COMMITTED and not path.exists():
         pytest.skip(f"{golden_folder} holds no {name}.npz")
     return Golden(path)
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with README and outputs as git has them, staged or committed, whatever was run here since."""
+    folder, git = tmp_path_factory.mktemp("committed"), ["git", "-c", "safe.directory=*", "-C", str(PROJECT)]
+    listed = subprocess.run([*git, "ls-files", "-z", "README.md", "outputs"], capture_output=True)
+    if not listed.stdout:
+        pytest.skip("no checkout of git, so nobody knows which outputs came with the project")
+    subprocess.run([*git, "checkout-index", "-z", "--stdin", f"--prefix={folder}/"], input=listed.stdout, check=True)
+    for name in ("notebooks", "params", "wsss_lib"):
+        (folder / name).symlink_to(PROJECT / name)
+    return folder
 
 
 @pytest.fixture(autouse=True)

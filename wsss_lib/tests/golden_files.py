@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 COMMITTED = Path(__file__).parent / "golden"
-AWAITING = COMMITTED / "awaiting_tests.txt"
 
 
 def conforms(name: str) -> pytest.MarkDecorator:
@@ -39,6 +38,9 @@ class Golden:
     def tensor(self, key: str) -> Tensor:
         """The array as a tensor that owns its memory."""
         return torch.from_numpy(np.array(self.arrays[key]))
+
+    def double(self, key: str) -> Tensor:
+        return self.tensor(key).double()
 
     def series(self, prefix: str) -> list[np.ndarray]:
         """The arrays ``<prefix>_0``, ``<prefix>_1``, ... in order."""
@@ -81,8 +83,3 @@ def names_with_a_test() -> list[str]:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "conforms":
                 names += [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
     return names
-
-
-def names_awaiting_a_test() -> list[str]:
-    """Golden files that wait for the part of the project they belong to."""
-    return [line for line in AWAITING.read_text().split("\n") if line and not line.startswith("#")]

@@ -32,10 +32,6 @@ def filled_resnet(encoder, names):
     return load_filled(Classifier(build_backbone(encoder, output_stride=32), num_classes, bias=True), names)
 
 
-def double(golden, key):
-    return golden.tensor(key).double()
-
-
 def maps_of(golden, network, images, **options):
     """Default maps of the classes that the file stores in double precision."""
     with torch.no_grad():
@@ -62,7 +58,7 @@ def test_resnet18(golden):
     network = check_resnet(golden)
     rules = epsilon_rules(golden.params["epsilon"], unpool="last")
     with torch.no_grad():
-        maps = unrolled_relevance(network, double(golden, "in_x"), rules)(golden["in_classes64"].tolist())
+        maps = unrolled_relevance(network, golden.double("in_x"), rules)(golden["in_classes64"].tolist())
     golden.check("out_heatmaps64", maps)
 
 
@@ -81,8 +77,8 @@ def test_alpha_beta_resnet18(golden):
     network = filled_resnet(golden.params["encoder"], golden.meta["state_dict"]).double()
     rules = alpha_beta_rules(golden.params["alpha"], unpool="last")
     with torch.no_grad():
-        golden.check("out_logits64", network(double(golden, "in_x")).logits)
-        maps = unrolled_relevance(network, double(golden, "in_x"), rules)(golden["in_classes64"].tolist())
+        golden.check("out_logits64", network(golden.double("in_x")).logits)
+        maps = unrolled_relevance(network, golden.double("in_x"), rules)(golden["in_classes64"].tolist())
     golden.check("out_heatmaps64", maps)
 
 
@@ -138,7 +134,7 @@ def tiny_vgg(channels, sizes, names):
 def test_all_rules_on_a_tiny_vgg(golden):
     params = golden.params
     network = tiny_vgg(params["cfg"], params["classifier"], golden.meta["state_dict"])
-    images = double(golden, "in_x")
+    images = golden.double("in_x")
     golden.check("out_logits", network(images).logits)
     rules = {
         "LRP_epsilon": epsilon_rules(params["epsilon"]),
@@ -156,7 +152,7 @@ def test_all_rules_on_a_tiny_vgg(golden):
 def test_relation_to_input_times_gradient(golden):
     classes, names = golden["in_classes"].tolist(), golden.meta["state_dict"]
     for encoder in ("resnet18", "resnet50"):
-        network, images = filled_resnet(encoder, names[encoder]).double(), double(golden, "in_x")
+        network, images = filled_resnet(encoder, names[encoder]).double(), golden.double("in_x")
         exact = input_times_gradient(network, images)(classes)
         golden.check(f"out_gxi_{encoder}", exact)
         golden.check(f"out_accumulated_{encoder}", exact)
@@ -165,7 +161,7 @@ def test_relation_to_input_times_gradient(golden):
         golden.check(f"out_accumulated_{encoder}", by_rules)
     params = golden.params
     network = tiny_vgg(params["tiny_cfg"], params["tiny_classifier"], names["tiny_vgg"])
-    exact = input_times_gradient(network, double(golden, "in_x_tiny_vgg"))(classes)[:, :, ::4, ::4]
+    exact = input_times_gradient(network, golden.double("in_x_tiny_vgg"))(classes)[:, :, ::4, ::4]
     # far below the tolerance of the file, which is that of a ResNet with larger values
     near = {"atol": 1e-4 * np.abs(golden["out_gxi_tiny_vgg"]).max()}
     golden.check("out_gxi_tiny_vgg", exact, **near)
@@ -175,7 +171,7 @@ def test_relation_to_input_times_gradient(golden):
 @conforms("unrolled_lrp/unrolled_resnet18_train")
 def test_training_mode(golden):
     network = filled_resnet("resnet18", golden.meta["state_dict"]).double().train()
-    images, num_classes = double(golden, "in_x"), golden.params["classes"]
+    images, num_classes = golden.double("in_x"), golden.params["classes"]
     before = {name: value.clone() for name, value in network.named_buffers()}
     with torch.no_grad():
         rules = epsilon_rules(golden.params["epsilon"], unpool="last")
@@ -230,7 +226,7 @@ def test_training_gradients(golden):
     params, names = golden.params, golden.meta["state_dict"]
     network = UnrolledClassifier(filled_resnet("resnet18", names).double(), tie="untied").eval()
     encoder, copies = network.classifier, network.decoder_weights()
-    images, num_classes = double(golden, "in_x"), params["classes"]
+    images, num_classes = golden.double("in_x"), params["classes"]
     targets = golden.tensor("in_seg_target"), golden.tensor("in_class_target"), params["batch_size"]
     ordered = [
         classifier_from_authors(name) for name, _ in names if not name.split(".")[-1].startswith(("running", "num_b"))

@@ -23,40 +23,36 @@ def convolution(golden, case, weight, bias=None):
     return layer
 
 
-def double(golden, key):
-    return golden.tensor(key).double()
-
-
 def linear_layer(golden):
     layer = nn.Linear(*reversed(golden["in_weight"].shape)).double()
-    layer.weight.data, layer.bias.data = double(golden, "in_weight"), double(golden, "in_bias")
+    layer.weight.data, layer.bias.data = golden.double("in_weight"), golden.double("in_bias")
     return LinearMap.of(layer)
 
 
 @conforms("unrolled_lrp/lrp_safe_divide")
 def test_safe_divide(golden):
-    golden.check("out_q", lrp_rules.guarded_ratio(double(golden, "in_a"), double(golden, "in_b")))
+    golden.check("out_q", lrp_rules.guarded_ratio(golden.double("in_a"), golden.double("in_b")))
 
 
 @conforms("unrolled_lrp/lrp_conv_epsilon")
 def test_conv_epsilon(golden):
     for number, case in enumerate(golden.params["cases"]):
-        bias = double(golden, f"in_bias{number}") if case["bias"] else None
-        linear = LinearMap.of(convolution(golden, case, double(golden, f"in_weight{number}"), bias))
-        inputs, relevance = double(golden, f"in_x{number}"), double(golden, f"in_R{number}")
+        bias = golden.double(f"in_bias{number}") if case["bias"] else None
+        linear = LinearMap.of(convolution(golden, case, golden.double(f"in_weight{number}"), bias))
+        inputs, relevance = golden.double(f"in_x{number}"), golden.double(f"in_R{number}")
         golden.check(f"out_R{number}", lrp_rules.epsilon_rule(linear, inputs, relevance, epsilon=case["eps"]))
 
 
 @conforms("unrolled_lrp/lrp_conv_epsilon_grads")
 def test_conv_epsilon_gradients(golden):
     for number, bias_gradient in enumerate((False, True)):
-        weight, bias = double(golden, f"in_weight{number}"), double(golden, f"in_bias{number}")
+        weight, bias = golden.double(f"in_weight{number}"), golden.double(f"in_bias{number}")
         layer = convolution(golden, golden.params["conv"], weight, bias)
         back_weight = weight.clone().requires_grad_()
-        inputs, relevance = (double(golden, f"in_{key}{number}").requires_grad_() for key in ("x", "R"))
+        inputs, relevance = (golden.double(f"in_{key}{number}").requires_grad_() for key in ("x", "R"))
         settings = {"epsilon": golden.params["epsilon"], "bias_gradient": bias_gradient}
         result = lrp_rules.epsilon_rule(LinearMap.of(layer, back_weight), inputs, relevance, **settings)
-        total = (result * double(golden, f"in_V{number}")).sum()
+        total = (result * golden.double(f"in_V{number}")).sum()
         wanted = {"x": inputs, "R": relevance, "encoder_weight": layer.weight, "decoder_weight": back_weight}
         wanted |= {"bias": layer.bias}
         gradients = torch.autograd.grad(total, list(wanted.values()), allow_unused=True, materialize_grads=True)
@@ -67,8 +63,8 @@ def test_conv_epsilon_gradients(golden):
 @conforms("unrolled_lrp/lrp_conv_alphabeta")
 def test_conv_alpha_beta(golden):
     for number, case in enumerate(golden.params["cases"]):
-        linear = LinearMap.of(convolution(golden, case, double(golden, f"in_weight{number}")))
-        inputs, relevance = double(golden, f"in_x{number}"), double(golden, f"in_R{number}")
+        linear = LinearMap.of(convolution(golden, case, golden.double(f"in_weight{number}")))
+        inputs, relevance = golden.double(f"in_x{number}"), golden.double(f"in_R{number}")
         if case["ci"] == 3:
             golden.check(f"out_R{number}", lrp_rules.z_box_rule(linear, inputs, relevance))
         else:
@@ -79,14 +75,14 @@ def test_conv_alpha_beta(golden):
 @conforms("unrolled_lrp/lrp_linear_epsilon")
 def test_linear_epsilon(golden):
     ours = lrp_rules.epsilon_rule(
-        linear_layer(golden), double(golden, "in_x"), double(golden, "in_R"), epsilon=golden.params["epsilon"]
+        linear_layer(golden), golden.double("in_x"), golden.double("in_R"), epsilon=golden.params["epsilon"]
     )
     golden.check("out_R", ours)
 
 
 @conforms("unrolled_lrp/lrp_linear_alphabeta_clrp")
 def test_linear_alpha_beta_and_contrastive(golden):
-    linear, inputs, relevance = linear_layer(golden), double(golden, "in_x"), double(golden, "in_R")
+    linear, inputs, relevance = linear_layer(golden), golden.double("in_x"), golden.double("in_R")
     ours = lrp_rules.alpha_beta_rule(linear, inputs, relevance, alpha=golden.params["alpha"])
     golden.check("out_R_alphabeta", ours)
     one_hot = initial_relevance(linear.layer(inputs), [int(golden["in_target"])])[0]
@@ -99,11 +95,11 @@ def test_linear_alpha_beta_and_contrastive(golden):
 
 @conforms("unrolled_lrp/lrp_batchnorm")
 def test_batch_norm(golden):
-    inputs, relevance = double(golden, "in_x"), double(golden, "in_R")
+    inputs, relevance = golden.double("in_x"), golden.double("in_R")
     norm = nn.BatchNorm2d(inputs.shape[1], eps=golden.params["bn_eps"]).double()
     stored = ("weight", "bias", "running_mean", "running_var")
     for mode in ("eval", "train"):
-        norm.load_state_dict({key: double(golden, f"in_{key}") for key in stored}, strict=False)
+        norm.load_state_dict({key: golden.double(f"in_{key}") for key in stored}, strict=False)
         norm.train(mode == "train")
         outputs = norm(inputs)
         golden.check(f"out_R_{mode}", lrp_rules.batch_norm_relevance(norm, inputs, outputs, relevance))
@@ -115,7 +111,7 @@ def test_batch_norm(golden):
 @conforms("unrolled_lrp/lrp_avgpool")
 def test_average_pool(golden):
     for number, (pooled, *_) in enumerate(golden.params["out_and_in_sizes"]):
-        inputs, relevance = double(golden, f"in_x{number}"), double(golden, f"in_R{number}")
+        inputs, relevance = golden.double(f"in_x{number}"), golden.double(f"in_R{number}")
         golden.check(f"out_R{number}", lrp_rules.average_pool_relevance(inputs, (pooled, pooled), relevance))
 
 
@@ -123,18 +119,18 @@ def test_average_pool(golden):
 def test_max_pool(golden):
     for number, (kernel, stride, padding, *size) in enumerate(golden.params["kernel_stride_padding_h_w"]):
         pool = nn.MaxPool2d(kernel, stride, padding, return_indices=True)
-        _, indices = pool(double(golden, f"in_x{number}"))
-        relevance = double(golden, f"in_R{number}").requires_grad_()
+        _, indices = pool(golden.double(f"in_x{number}"))
+        relevance = golden.double(f"in_R{number}").requires_grad_()
         last = max_unpool(relevance, indices, tuple(size), "last")
         golden.check(f"out_R{number}", last)
-        (gradient,) = torch.autograd.grad((last * double(golden, f"in_V{number}")).sum(), relevance)
+        (gradient,) = torch.autograd.grad((last * golden.double(f"in_V{number}")).sum(), relevance)
         golden.check(f"out_grad_R{number}", gradient)
         golden.check(f"out_R{number}_accumulated", max_unpool(relevance, indices, tuple(size), "sum"))
 
 
 @conforms("unrolled_lrp/lrp_bottle_conv")
 def test_pooled_head(golden):
-    features, weight = double(golden, "in_x").requires_grad_(), double(golden, "in_fc_weight")
+    features, weight = golden.double("in_x").requires_grad_(), golden.double("in_fc_weight")
     logits = features.mean((2, 3)) @ weight.T
     by_channel = golden["out_R"]
     golden.check(
@@ -170,7 +166,7 @@ def block_of(kind, listed):
 
 def check_block(golden, kind):
     for case, listed in golden.meta["state_dict"].items():
-        inputs, relevance = double(golden, f"in_x_{case}"), double(golden, f"in_R_{case}")
+        inputs, relevance = golden.double(f"in_x_{case}"), golden.double(f"in_R_{case}")
         for mode in ("eval", "train"):
             block = block_of(kind, listed).train(mode == "train")
             outputs, kept = Recorder(block).run([block], inputs)

@@ -1,5 +1,6 @@
 """Every parameter file fits its notebook, keeps its promise header, and names runs that exist."""
 
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from wsss_lib.data.download import ITEMS
 from wsss_lib.parameters import read_parameters, read_yaml
 from wsss_lib.paths import NOTEBOOKS, PARAMS, PROJECT
 
+read_parameters = cache(read_parameters)  # of 23 notebooks, for hundreds of files
 FILES = sorted(PARAMS.glob("*/*.yaml"))
 PROFILES = {"smoke", "demo", "photos", "paper"}
 

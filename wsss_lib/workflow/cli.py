@@ -26,8 +26,8 @@ options
                      of each
   --seeds N          seeds 0 to N-1: runs demo, demo-seed1, ...; notebooks read runs of their own seed
   --grid             the variants <profile>_<variant>.yaml too
-  --set NAME=VALUE   a parameter in place of the file's value, for every notebook that has it (repeat for more);
-                     the run keeps its name, and is out of date for the next command without --set
+  --set NAME=VALUE   a parameter in place of the file's value, for every notebook of --only, else all, that has it
+                     (repeat for more); the run keeps its name, and is out of date for the next command without --set
   --params FILE      a parameter file of your own for the notebook of --only; the run is named after the file
   --list             only say what would run and why, what is up to date, and the minutes and disk it takes
   --fresh            run again what is up to date (what --only names, else all)
@@ -39,7 +39,8 @@ commands
                      the classes are those that the run was trained on
   test [PYTEST OPTIONS]   the test suite
   download NAME ...  data sets and weights into $WSSS_DATA; --list names them; --out DIR, --remove-archives
-  bench              speed against the plain way, then two steps of every paper file; --write notes what they took
+  bench              speed against the plain way, then two steps of every paper file; --only NAME: benchmarks of that
+                     name, paper, or paper/10_cam; --write notes what paper files took
   lab                JupyterLab in the same environment
   setup              make the environment and stop; the last line is its Python
   clean              remove from outputs/ what git does not keep: runs that are not committed, maps, labels, weights,
@@ -143,7 +144,7 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 def main(words: list[str]) -> int:
     """Carry out a command line; returns the exit code."""
-    if {"-h", "--help", "help"} & set(words[:1] if words[:1] == ["test"] else words):
+    if {"-h", "--help"} & set(words[:1] if words[:1] == ["test"] else words):
         print(HELP, end="")
         return 0
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from wsss_lib.files import RECORD
+from wsss_lib.files import PAGES, RECORD
 from wsss_lib.workflow.fingerprint import statuses
 from wsss_lib.workflow.launcher import BUSY, launch, list_plan, machine
 from wsss_lib.workflow.plan import Request, make_plan, prediction
@@ -34,7 +34,7 @@ def run(chosen: argparse.Namespace) -> int:
     fresh = [run_id for run_id in plan if chosen.fresh and request.names(run_id)]
     on = machine(chosen.on, chosen.jobs)
     if chosen.list:
-        list_plan(project, plan, statuses(project, plan, fresh), sys.stdout)
+        list_plan(project, plan, statuses(project, plan, fresh))
         return 0
     return launch(project, plan, on, fresh=fresh)
 
@@ -51,7 +51,7 @@ def predict(chosen: argparse.Namespace) -> int:
         for name in MADE_BY_PREDICT:
             if (folder / name).is_dir():
                 print(f"{name:<9}{folder / name} ({sum(path.is_file() for path in (folder / name).iterdir())} files)")
-        print(f"page     {folder / 'notebook.html'}")
+        print(f"page     {folder / PAGES[1]}")
     return code
 
 

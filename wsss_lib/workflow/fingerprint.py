@@ -204,6 +204,14 @@ def _without_magics(cell: str) -> str:
 
 def _imports(source: str, library: Path, package: str) -> set[str]:
     """Modules of the library, with the packages that hold them, that ``source`` imports anywhere in it."""
+    own = {name for name in _imported_names(source, package) if name.split(".")[0] == library.name}
+    with_packages = {".".join(name.split(".")[:depth]) for name in own for depth in range(1, name.count(".") + 2)}
+    return {name for name in with_packages if _module_file(library, name)}
+
+
+@lru_cache(maxsize=1024)
+def _imported_names(source: str, package: str) -> frozenset[str]:
+    """What ``source`` imports anywhere in it: modules, and names that are modules if there is such a file."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -212,9 +220,7 @@ def _imports(source: str, library: Path, package: str) -> set[str]:
             base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
             names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    own = {name for name in names if name.split(".")[0] == library.name}
-    with_packages = {".".join(name.split(".")[:depth]) for name in own for depth in range(1, name.count(".") + 2)}
-    return {name for name in with_packages if _module_file(library, name)}
+    return frozenset(names)
 
 
 def _module_file(library: Path, name: str) -> Path | None:

@@ -11,18 +11,19 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
 
-from wsss_lib.files import RECORD, missing_files, write_json
+from wsss_lib.files import PAGES, RECORD, missing_files, write_json
 from wsss_lib.workflow.fingerprint import Status, statuses
 from wsss_lib.workflow.guard import visible_gpus
 from wsss_lib.workflow.plan import PlannedRun
 from wsss_lib.workflow.progress import Progress, duration
 from wsss_lib.workflow.project import Project, unknown
 from wsss_lib.workflow.prose import renew_prose
+from wsss_lib.workflow.runner import INDEX
 from wsss_lib.workflow.states import forget_states, read_state
 
 HERE = Path(__file__).parent
@@ -120,24 +121,23 @@ def most_side_by_side(inputs: dict[str, Iterable[str]]) -> int:
     return max(Counter(depth.values()).values(), default=1)
 
 
-def list_plan(project: Project, plan: dict[str, PlannedRun], found: dict[str, Status], stream: TextIO) -> None:
+def list_plan(project: Project, plan: dict[str, PlannedRun], found: dict[str, Status]) -> None:
     """Print what would run and why, what is up to date, and the minutes and megabytes to expect."""
     width = max(map(len, plan))
     stale = [run_id for run_id in plan if not found[run_id].up_to_date]
     for run_id, run in plan.items():
         if found[run_id].up_to_date:
-            print(f"{'up to date':<12}{run_id}", file=stream)
+            print(f"{'up to date':<12}{run_id}")
             continue
         size = expected_megabytes(project, run)
         takes = f"{duration(expected_seconds(project, run))}, {'? ' if size is None else f'{size:.0f} '}MB"
-        print(f"{'would run':<12}{run_id:<{width}}  {takes:<18}  {_short(found[run_id].reasons)}", file=stream)
+        print(f"{'would run':<12}{run_id:<{width}}  {takes:<18}  {_short(found[run_id].reasons)}")
     seconds = sum(expected_seconds(project, plan[run_id]) or 0 for run_id in stale)
     megabytes = sum(expected_megabytes(project, plan[run_id]) or 0 for run_id in stale)
     free = shutil.disk_usage(_existing(project.outputs)).free / 1e6
     print(
         f"{len(stale)} of {len(plan)} would run: about {seconds / 60:.1f} minutes one after the other, "
         f"{megabytes:.0f} MB on disk ({free:.0f} MB are free)",
-        file=stream,
     )
 
 
@@ -156,7 +156,6 @@ def launch(
     on: Machine,
     *,
     fresh: Iterable[str] = (),
-    stream: TextIO = sys.stdout,
 ) -> int:
     """Make every stale run of a plan; those that gather other runs come last, whatever became of the others.
 
@@ -170,7 +169,7 @@ def launch(
     project.state.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(project.state / "launcher.lock").acquire(blocking=False):
-            return Launch(project, plan, on, frozenset(fresh), stream).run()
+            return Launch(project, plan, on, frozenset(fresh)).run()
     except Timeout:
         print(f"another ./run_all.sh is at work on {project.outputs}; wait for it or stop it", file=sys.stderr)
         return BUSY
@@ -179,10 +178,8 @@ def launch(
 class Launch:
     """One launch: the stale runs of a plan, their states, and the summary."""
 
-    def __init__(
-        self, project: Project, plan: dict[str, PlannedRun], on: Machine, fresh: frozenset[str], stream: TextIO
-    ):
-        self.project, self.plan, self.fresh, self.stream = project, plan, fresh, stream
+    def __init__(self, project: Project, plan: dict[str, PlannedRun], on: Machine, fresh: frozenset[str]):
+        self.project, self.plan, self.fresh = project, plan, fresh
         self.since = time.time()
         found = statuses(project, plan, fresh)
         self.stale = [run_id for run_id in plan if not found[run_id].up_to_date]
@@ -196,7 +193,7 @@ class Launch:
         forget_states(self.project.state)
         (self.project.state / "snakemake.log").write_text("")
         self._announce()
-        progress = Progress(self.expected, self.stream)
+        progress = Progress(self.expected, sys.stdout)
         gathering = [run_id for run_id in self.stale if self.plan[run_id].patterns]
         before = [run_id for run_id in self.stale if run_id not in gathering]
         code = 0
@@ -213,7 +210,7 @@ class Launch:
         if code == INTERRUPTED:
             return code
         if code and not failed:
-            print(f"snakemake ended with code {code}; see {self.project.state / 'snakemake.log'}", file=self.stream)
+            print(f"snakemake ended with code {code}; see {self.project.state / 'snakemake.log'}")
         return int(failed or code != 0)
 
     def _announce(self) -> None:
@@ -226,12 +223,12 @@ class Launch:
         )
         ready = len(self.plan) - len(self.stale)
         runs = "1 run" if len(self.stale) == 1 else f"{len(self.stale)} runs"
-        print(f"{runs}, {where}; {ready} up to date; about {duration(total)} one after the other", file=self.stream)
+        print(f"{runs}, {where}; {ready} up to date; about {duration(total)} one after the other")
         wanted = sum(expected_megabytes(self.project, self.plan[run_id]) or 0 for run_id in self.stale)
         free = shutil.disk_usage(self.project.outputs).free / 1e6
         if free < wanted:
-            print(f"the disk has {free:.0f} MB free, the runs may need {wanted:.0f} MB", file=self.stream)
-        self.stream.flush()
+            print(f"the disk has {free:.0f} MB free, the runs may need {wanted:.0f} MB")
+        sys.stdout.flush()
 
     def _write_benchmark(self) -> None:
         """Write the embedded benchmark, before runs at the same time ask for it.
@@ -264,10 +261,12 @@ class Launch:
                 progress.show({run_id: read_state(self.project.state, run_id) for run_id in batch})
                 time.sleep(POLL_SECONDS)
         except BaseException:
+            states = {run_id: read_state(self.project.state, run_id) for run_id in batch}
             _end(graph)
-            self._settle(batch, progress, interrupted=True)
+            failed = {run_id: state for run_id, state in states.items() if state["state"] == "failed"}
+            self._settle(batch, progress, failed)
             raise
-        self._settle(batch, progress, interrupted=False)
+        self._settle(batch, progress)
         return graph.returncode
 
     def _write_plan(self, batch: list[str]) -> None:
@@ -302,15 +301,19 @@ class Launch:
             *self.on.arguments,
         ]
 
-    def _settle(self, batch: list[str], progress: Progress, interrupted: bool) -> None:
-        """Final state of every run of a batch: the record decides, the runner's last word explains."""
+    def _settle(self, batch: list[str], progress: Progress, failed: dict[str, Any] | None = None) -> None:
+        """Final state of every run of a batch: the record decides, the runner's last word explains.
+
+        Args:
+            failed: after an interrupt, which ends runs, states of those that had failed before.
+        """
         for run_id in batch:
             state = read_state(self.project.state, run_id)
             blocked = [i for i in self.plan[run_id].inputs if self.final.get(i, {"state": "done"})["state"] != "done"]
             if self._is_made(run_id, state):
                 state = state | {"state": "done"}
-            elif interrupted:
-                state = {"state": "interrupted"}
+            elif failed is not None:
+                state = failed.get(run_id, {"state": "interrupted"})
             elif blocked:
                 state = {"state": "not run", "error": f"because of {blocked[0]}"}
             elif state["state"] != "failed":
@@ -333,22 +336,22 @@ class Launch:
         took = duration(time.time() - self.since)
         print(
             f"\n{counts['done']} done, {ready} up to date, {counts['failed']} failed, {left} not run; {took}",
-            file=self.stream,
         )
         for run_id, state in states.items():
             if state["state"] == "failed":
                 folder = self.project.folder(run_id)
-                pages = [path for name in ("notebook.html", "notebook.ipynb") if (path := folder / name).exists()]
-                print(f"failed   {run_id}: {state['error']}", file=self.stream)
-                print(f"         page: {pages[0] if pages else 'none was written'}", file=self.stream)
+                pages = [path for name in reversed(PAGES) if (path := folder / name).exists()]
+                print(f"failed   {run_id}: {state['error']}")
+                print(f"         page: {pages[0] if pages else 'none was written'}")
             elif state["state"] == "not run":
-                print(f"not run  {run_id} {state['error']}", file=self.stream)
+                print(f"not run  {run_id} {state['error']}")
         if any(state["state"] == "interrupted" for state in states.values()):
-            print("interrupted; finished runs are kept, the same command goes on with the others", file=self.stream)
+            print("interrupted; finished runs are kept, the same command (without --fresh) goes on with the others")
         for run_id in self.plan:
-            if (index := self.project.folder(run_id) / "index.html").exists():
-                print(f"report   {index}", file=self.stream)
-        self.stream.flush()
+            made = states.get(run_id, {"state": "done"})["state"] == "done"
+            if made and (index := self.project.folder(run_id) / INDEX).exists():
+                print(f"report   {index}")
+        sys.stdout.flush()
 
 
 def _python_path(root: Path) -> str:

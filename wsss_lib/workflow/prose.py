@@ -4,12 +4,12 @@
 ``./run_all.sh`` for those that are up to date.
 """
 
-from wsss_lib.files import PAGES, RECORD, read_json, write_json, write_text
+from wsss_lib.files import PAGES, RECORD, read_json, write_json
 from wsss_lib.parameters import read_parameters
 from wsss_lib.workflow.fingerprint import Status, statuses
 from wsss_lib.workflow.plan import PlannedRun, Planner, Request
 from wsss_lib.workflow.project import Project
-from wsss_lib.workflow.runner import prose_in, render_pages
+from wsss_lib.workflow.runner import prose_in, rendered, write_pages
 
 
 def renew_prose(project: Project, run: PlannedRun, status: Status) -> bool:
@@ -42,10 +42,10 @@ def renew_prose(project: Project, run: PlannedRun, status: Status) -> bool:
     if [cell.source for cell in cells] == before:
         return False
     page.cells = cells
-    write_text(page_file, nbformat.writes(page) + "\n")
     record = read_json(record_file) | {"title": read_parameters(project.notebook(run.notebook)).title}
     gathered = {"inputs": record["inputs"], "captions": record["captions"]}
-    record["files"] |= render_pages(project, run, status.digest, **gathered)
+    texts = {page_file.name: nbformat.writes(page) + "\n"} | rendered(project, run, status.digest, page, **gathered)
+    record["files"] |= write_pages(page_file.parent, texts)  # these two at once: killed in between, the run is lost
     write_json(record_file, record)
     return True
 

@@ -115,9 +115,8 @@ def execute_page(source: Path, page: Path, injected: dict[str, Any], kernel_lock
     Raises:
         RunFailed: with the last line of the error; the page keeps the traceback.
     """
-    runtime = tempfile.mkdtemp(
-        prefix="wsss-"
-    )  # short, since socket names have little room; and no settings of the user
+    # short, since socket names have little room; and no settings of the user
+    runtime = tempfile.mkdtemp(prefix="wsss-")
     os.environ.update({"JUPYTER_RUNTIME_DIR": runtime, "IPYTHONDIR": f"{runtime}/ipython"})
     import papermill  # after the environment is set, which jupyter reads at import
     from traitlets.config import Config
@@ -166,9 +165,11 @@ def finish(project: Project, run: PlannedRun, now: Fingerprint) -> None:
     scrub(project, folder)
     record["hash"], record["fingerprint"], record["processor"] = now.digest, now.parts, processor()
     try:
-        record["files"] |= render_pages(project, run, now.digest, inputs=now.inputs, captions=record["captions"])
+        page = executed_page(project, folder)
+        texts = rendered(project, run, now.digest, page, inputs=now.inputs, captions=record["captions"])
     except ValueError as error:
         raise RunFailed(f"the page cannot be rendered: {error}") from error
+    record["files"] |= {NOTEBOOK: describe(folder / NOTEBOOK)} | write_pages(folder, texts)
     write_json(folder / DRAFT, record)
     os.replace(folder / DRAFT, folder / RECORD)
 
@@ -187,27 +188,36 @@ def processor(listing: Path = Path("/proc/cpuinfo")) -> str:
     return ", ".join(named)
 
 
-def render_pages(
-    project: Project, run: PlannedRun, digest: str, *, inputs: Iterable[str], captions: Mapping[str, str]
-) -> dict[str, Any]:
-    """Write the executed page of a finished run as HTML; that of a report with links to ``inputs``, and as Markdown.
+def rendered(
+    project: Project,
+    run: PlannedRun,
+    digest: str,
+    notebook: "nbformat.NotebookNode",
+    *,
+    inputs: Iterable[str],
+    captions: Mapping[str, str],
+) -> dict[str, str]:
+    """Text by file name of the executed page of a finished run as HTML; of a report with links to ``inputs``, and as
+    Markdown.
 
     Args:
         captions: of the figures and tables, by file.
-
-    Returns:
-        The pages as a record describes its files.
     """
+    from wsss_lib.workflow.page import page_html
+
     folder, note = project.folder(run.run_id), f"{run.run_id} · hash {digest[:12]}"
-    render(project, folder, PAGE, note)
-    pages = [NOTEBOOK, PAGE]
+    texts = {PAGE: page_html(notebook, note)}
     if run.patterns:
         from wsss_lib.workflow.markdown_page import page_markdown
 
-        render(project, folder, INDEX, note, links=pages_of(project, folder, inputs))
-        write_text(folder / MARKDOWN, page_markdown(executed_page(project, folder), folder, captions, note))
-        pages += [INDEX, MARKDOWN]
-    return {name: describe(folder / name) for name in pages}
+        texts[INDEX] = page_html(notebook, note, pages_of(project, folder, inputs))
+        texts[MARKDOWN] = page_markdown(notebook, folder, captions, note)
+    return texts
+
+
+def write_pages(folder: Path, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Write pages, by file name, and describe them as a record does."""
+    return {name: describe(write_text(folder / name, text)) for name, text in texts.items()}
 
 
 def scrub(project: Project, folder: Path) -> None:
@@ -253,13 +263,6 @@ def prose_in(project: Project, folder: Path, source: str) -> str:
     return LINK.sub(rf"[\1]({sources}/\2)" if inside else r"\1", source)
 
 
-def render(project: Project, folder: Path, name: str, note: str, links: dict[str, str] | None = None) -> None:
-    """Write the executed page of a run as HTML."""
-    from wsss_lib.workflow.page import page_html
-
-    write_text(folder / name, page_html(executed_page(project, folder), note, links))
-
-
 def pages_of(project: Project, folder: Path, run_ids: Iterable[str]) -> dict[str, str]:
     """Pages of runs by their address from ``folder``: title and run, for those that are there."""
     pages = {run_id: project.folder(run_id) / PAGE for run_id in run_ids}
@@ -285,7 +288,10 @@ def main(plan_file: str, run_id: str, threads: str) -> int:
         execute(project, run, threads=int(threads), gpus=plan["gpus"], fresh=entry["fresh"], since=plan["since"])
     except RunFailed as failure:
         with suppress(Exception):  # the page may be unreadable where the kernel died in the middle of a write
-            render(project, project.folder(run_id), PAGE, f"{run_id} · failed")
+            from wsss_lib.workflow.page import page_html
+
+            folder = project.folder(run_id)
+            write_pages(folder, {PAGE: page_html(executed_page(project, folder), f"{run_id} · failed")})
         write_state(project.state, run_id, "failed", error=str(failure), seconds=time.time() - begun)
         return 1
     except OSError as error:

@@ -112,10 +112,12 @@ def test_a_notebook_without_paper_files_is_named(capsys):
     assert "unknown notebook '10_cm' (did you mean 10_cam?)" in capsys.readouterr().err
 
 
-def test_files_of_the_folder_are_found_and_their_forms_can_be_set_up():
+def test_files_of_the_folder_are_found_and_their_forms_agree():
     known = load_benchmarks()
     assert {"bench_maps", "bench_scores"} <= {one.forms.__module__.rsplit(".")[-1] for one in known.values()}
-    assert any("threshold sweep" in name for name in known)
+    (sweep,) = (one for name, one in known.items() if "threshold sweep" in name)
+    slow, fast = sweep.forms()
+    np.testing.assert_allclose(fast(), slow(), atol=1e-9)
 
 
 def test_a_benchmark_needs_a_goal_and_a_name_of_its_own(monkeypatch):

@@ -9,16 +9,9 @@ from wsss_lib.explore.sources import data_sets
 from wsss_lib.explore.view import CrfOptions
 from wsss_lib.figures.overlays import voc_palette
 from wsss_lib.report import read_records
-from wsss_lib.tests.explore.made_up import OWN_SCORE, mask_of, write_everything, write_run
+from wsss_lib.tests.explore.made_up import OWN_SCORE, mask_of, write_run
 
 CAM, MIXUP, WALK = "10_cam/smoke, maps", "13_mixup_cam/smoke, maps", "16_affinity/smoke, labels"
-
-
-@pytest.fixture
-def outputs(tmp_path, monkeypatch):
-    outputs = write_everything(tmp_path)
-    monkeypatch.setenv("WSSS_OUTPUTS", str(outputs))
-    return outputs
 
 
 @pytest.fixture

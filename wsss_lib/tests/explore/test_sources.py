@@ -7,16 +7,9 @@ import pytest
 from wsss_lib.explore.sources import Source, data_sets, left_out
 from wsss_lib.report import read_records
 from wsss_lib.store import read_json, write_json
-from wsss_lib.tests.explore.made_up import CLASSES, OWN_SCORE, write_everything, write_run
+from wsss_lib.tests.explore.made_up import CLASSES, OWN_SCORE, write_run
 
 PATTERN = "[0-8]*/smoke*"
-
-
-@pytest.fixture
-def outputs(tmp_path, monkeypatch):
-    outputs = write_everything(tmp_path)
-    monkeypatch.setenv("WSSS_OUTPUTS", str(outputs))
-    return outputs
 
 
 def found():

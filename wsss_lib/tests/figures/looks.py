@@ -6,10 +6,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from wsss_lib.run import FIGURE_DPI
+
 
 def check_texts(figure: Figure) -> list[str]:
-    """Draw the figure at the 110 dpi of a run and assert that all texts are inside and apart; returns them."""
-    figure.set_dpi(110)
+    """Draw the figure with the dots of a run and assert that all texts are inside and apart; returns them."""
+    figure.set_dpi(FIGURE_DPI)
     FigureCanvasAgg(figure).draw()
     hidden = {text for axes in figure.axes if not axes.get_visible() for text in axes.findobj(Text)}
     off = {text for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for text in _outside_ticks(axis)}

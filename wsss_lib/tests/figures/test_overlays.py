@@ -20,6 +20,7 @@ from wsss_lib.figures.overlays import (
     show_samples,
     voc_palette,
 )
+from wsss_lib.run import FIGURE_DPI
 from wsss_lib.tests.figures.looks import check_texts
 
 CLASSES = ("aeroplane", "diningtable", "pottedplant")
@@ -151,14 +152,14 @@ def test_cases_are_the_best_and_the_worst():
 
 @pytest.mark.parametrize("rows, size", [(4, (96, 96)), (7, (36, 48)), (2, (48, 36))])
 def test_figures_stay_small(rows, size):
-    """A page holds several figures in 350 KB: at 110 dpi and one byte a pixel, tiles of 18 square inches are 218 KB."""
+    """A page holds several figures in 350 KB: at one byte a pixel, tiles of 18 square inches are 139 KB."""
     images = [np.zeros((*size, 3), np.uint8)] * (4 * rows)
     figure = show_samples(images, titles=["diningtable"] * (4 * rows), columns=4)
     check_texts(figure)
     stored = io.BytesIO()
-    figure.savefig(stored, dpi=110)
+    figure.savefig(stored, dpi=FIGURE_DPI)
     width, height = Image.open(stored).size
-    assert width <= 920 and width * height < 320_000
+    assert width <= 740 and width * height < 205_000
 
 
 def test_pictures_of_any_shape_stay_undistorted_and_in_line():

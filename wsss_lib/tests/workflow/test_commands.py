@@ -87,6 +87,7 @@ def test_run_all_finds_the_active_environment_and_links_the_library(toy, script)
     assert (script.site / "wsss_lib.pth").read_text() == f"{toy.root}\n"
     python = script("setup").stdout.split()[-1]
     assert python == str(toy.root / "env/bin/python") and not (toy.root / ".venv").exists()
+    assert "there is no folder /made/here" in script("clean", WSSS_OUTPUTS="made/here").stdout, "seen from the caller"
     wrong = script("dmo")
     assert wrong.returncode == 2 and "did you mean demo?" in wrong.stderr and wrong.stderr.count("\n") == 1
 

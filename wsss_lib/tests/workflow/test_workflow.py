@@ -144,14 +144,17 @@ def test_killed_at_any_moment_and_started_again_it_completes(toy):
 
 
 def test_an_interrupt_keeps_what_is_finished(toy):
-    toy.params("16_affinity", "demo", maps_from="10_cam/demo")
     toy.params("10_cam", "demo_long", seconds=600.0)
-    process = toy.start("demo", "--only", "10_cam", "--grid", "--jobs", "2")
+    toy.params("20_break", "demo", fail="cell")
+    process = toy.start("demo", "--only", "10_cam", "20_break", "90_report", "--grid", "--jobs", "2")
     wait_until(lambda: toy.record("10_cam/demo") and toy.file("10_cam/demo_long", "notebook.ipynb").exists())
+    wait_until(lambda: read_state(toy.project.state, "20_break/demo")["state"] == "failed")
+    toy.write("outputs/90_report/demo/index.html", "an old report")
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 130 and "finished runs are kept" in printed, printed
-    assert states(printed) == {"10_cam/demo": "done", "10_cam/demo_long": "interrupted"}
+    assert states(printed) == {"10_cam/demo": "done", "10_cam/demo_long": "interrupted", "20_break/demo": "failed"}
+    assert "failed   20_break/demo: " in printed and "index.html" not in printed
     wait_until(lambda: processes(str(toy.root)) == [])
     assert toy.stale("demo", "--only", "10_cam", "--grid") == {"10_cam/demo_long"}
 

@@ -82,11 +82,10 @@ def cell(source: str, *tags: str) -> dict:
     }
 
 
-def write_notebook(path: Path, parameters: str, body: list[str], finish: bool = True) -> None:
+def write_notebook(path: Path, parameters: str, body: list[str]) -> None:
     """A notebook with title, parameters cell, ``start_run``, body and ``run.finish``."""
     start = f'from wsss_lib.run import start_run\nrun = start_run("{path.stem}", globals())'
-    code = [cell(parameters, "parameters"), cell(start), *map(cell, body)]
-    code += [cell("run.finish(done=1.0)")] if finish else []
+    code = [cell(parameters, "parameters"), cell(start), *map(cell, body), cell("run.finish(done=1.0)")]
     cells = [{"cell_type": "markdown", "metadata": {}, "source": f"# Toy {path.stem}\n\n$x_k$"}, *code]
     for number, made in enumerate(cells):
         made["id"] = f"cell-{number}"
