@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wsss_lib.paths import NOTEBOOKS, PROJECT
+from wsss_lib.paths import NOTEBOOKS, PARAMS, PROJECT
 from wsss_lib.workflow import cli
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -46,3 +46,10 @@ def test_links_lead_to_files():
     targets = {target.partition("#")[0] for _, target in LINK.findall(README) if "://" not in target}
     missing = [target for target in sorted(targets) if not Path(PROJECT, target).exists()]
     assert targets and not missing
+
+
+def test_paper_files_that_were_tried_are_counted():
+    counted = re.search(r"Of the (\d+) `paper` files of methods (\d+) have been run", README)
+    files = [file for file in PARAMS.glob("*/paper*.yaml") if file.parent.name < "90"]
+    tried = [file for file in files if " images: " in file.read_text(encoding="utf-8").partition("# takes:")[2]]
+    assert counted and [int(number) for number in counted.groups()] == [len(files), len(tried)]
