@@ -18,7 +18,7 @@ CLAIMS = {  # of each paper; a claim that is taken out, or put in, is counted he
     "Model guidance, ICCV 2023": 35,
     "Sub-category and mixing CAMs (report)": 31,
     "Unrolled LRP (Yu et al., xAI 2024)": 11,
-    claims.OWN_QUESTIONS: 12,
+    claims.OWN_QUESTIONS: 13,
     "KTSE, ECCV 2024": 7,
     "LaViSE, CVPR 2022": 6,
     "SC-CAM, CVPR 2020": 3,
