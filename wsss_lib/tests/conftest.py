@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def golden_folder(request: pytest.FixtureRequest) -> Path:
-    return request.config.getoption("--golden")
+    return Path(os.environ.get("WSSS_CALLED_FROM", "."), request.config.getoption("--golden"))
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ SMALL = {
     "min_count": "1",
     "weights": "",
     "teacher_weights": "",
+    "checkpoint": "",
     "freeze_batch_norm": "false",  # without weights its numbers would be those of no data, and the sums overflow
     "precision": "32-true",
     "processes": "1",
