@@ -7,10 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from wsss_lib.data.synthetic import Benchmark
 from wsss_lib.files import describe, missing_files
 from wsss_lib.paths import NOTEBOOKS, PROJECT
 from wsss_lib.store import read_json
@@ -19,6 +23,8 @@ SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
 LINES_OF_A_CELL = 20
 LONGER_CELLS = {"30_model_guidance": 21}  # to be shortened with the next change that makes its runs anew
 WORDS = (150, 1400)
+JOBS = ("--jobs", str(min(4, os.cpu_count() or 1)))  # a smoke run hardly shares its work among threads
+BENCHMARK_HASH = "6122f99b51f74ffe8cfd474e5f806e5b88b5b5e0f6010a0f336bc287eb7499df"  # version 1, of all committed runs
 EXPLAIN_BY_GRADIENTS = {"30_model_guidance", "31_limited_annotations", "32_waterbirds"}  # their maps are gradients
 
 
@@ -81,14 +87,13 @@ def test_prose_holds_no_results(path):
 def smoke(tmp_path_factory) -> Path:
     """Outputs of the smoke profile of every notebook, made as a user makes them."""
     outputs = tmp_path_factory.mktemp("outputs")
-    run_all(outputs, "smoke")
+    run_all(outputs, "smoke", *JOBS)
     return outputs
 
 
 def run_all(outputs: Path, *words: str) -> None:
     environment = os.environ | {"WSSS_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"}
-    jobs = min(4, os.cpu_count() or 1)  # one thread each: most of a smoke run does not share its work among threads
-    command = [sys.executable, "-m", "wsss_lib.workflow", *words, "--jobs", str(jobs)]
+    command = [sys.executable, "-m", "wsss_lib.workflow", *words]
     finished = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-4000:]
 
@@ -115,8 +120,33 @@ def test_smoke_pages_are_clean(smoke, path):
     assert page.count("<img") == page.count("alt="), "a picture without alternative text"
 
 
+def test_the_benchmark_is_that_of_the_committed_runs(smoke):
+    written = [read_json(path) for path in smoke.glob(".benchmark/*/benchmark.json")]
+    (usual,) = [summary for summary in written if summary["dials"] == json.loads(json.dumps(asdict(Benchmark())))]
+    assert usual["hash"] == BENCHMARK_HASH
+
+
+def test_predict_labels_photographs_of_any_size_without_scores(smoke, tmp_path):
+    sizes = {"tall": (60, 90), "wide": (131, 77)}
+    for name, (width, height) in sizes.items():
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.jpg")
+    run_all(smoke, "predict", "--from", "10_cam/smoke", "--images", str(tmp_path), "--out", "photographs")
+    folder = smoke / "10_cam/photographs"
+    for made, suffix in {"maps": "npz", "labels": "png", "overlays": "png"}.items():
+        assert sorted(path.name for path in (folder / made).iterdir()) == [f"{name}.{suffix}" for name in sizes], made
+    for name, size in sizes.items():
+        with (
+            Image.open(folder / "labels" / f"{name}.png") as labels,
+            Image.open(folder / f"overlays/{name}.png") as over,
+        ):
+            assert labels.size == over.size == size and labels.mode == "P"
+    assert not [name for name, score in read_json(folder / "record.json")["scores"].items() if "iou" in name and score]
+    assert (folder / "classes.txt").read_text() == (smoke / "10_cam/smoke/classes.txt").read_text()
+
+
 def test_the_same_seed_gives_the_same_files_twice(smoke, tmp_path):
-    run_all(tmp_path, "smoke", "--only", "10_cam")
+    run_all(tmp_path, "smoke", "--only", "10_cam", *JOBS)
     first, second = (read_json(root / "10_cam/smoke/record.json") for root in (smoke, tmp_path))
     made = [name for name in first["files"] if not name.startswith("notebook.")]
     assert {"maps/", "labels/", "weights.safetensors", "summary.csv"} <= set(made)

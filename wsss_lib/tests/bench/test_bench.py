@@ -103,7 +103,7 @@ def test_what_trains_nothing_is_not_trained_by_small_settings(tmp_path):
     assert runs["20_ktse/paper_released"].parameters["epochs"] == 0
     assert runs["21_irn/paper_released"].parameters["max_steps"] == 2
     (alone,) = (cli.parse(words) for words in small_runs(project, "20_ktse/paper_released"))
-    assert "epochs" not in alone.settings and alone.only == ("20_ktse/paper_released",)
+    assert "epochs" not in alone.settings and alone.only == ["20_ktse/paper_released"]
 
 
 def test_a_notebook_without_paper_files_is_named(capsys):
