@@ -19,11 +19,11 @@ profiles
   paper      the papers' data sets and settings, on GPUs
 
 options
-  --only NAME ...    these notebooks or runs, and those they need where they are not up to date (for example
-                     --only 10_cam, or --only 15_fmix_cam/demo_train_aug)
-  --jobs N           notebooks at a time; they share the cores (default: one for each GPU; without one as many as there
-                     are cores, each 5 GB of memory, at most 4); OMP_NUM_THREADS=1 before the command caps the threads
-                     of each
+  --only NAME ...    these notebooks or parameter files, and the runs they need where they are not up to date (for
+                     example --only 10_cam, or --only 15_fmix_cam/demo_train_aug); seeds by --seeds
+  --jobs N           notebooks at a time; they share the cores (default: one for each GPU; without one, one for
+                     each core and each 5 GB of memory, at most 4); OMP_NUM_THREADS=1 before the command caps the
+                     threads of each
   --seeds N          seeds 0 to N-1: runs demo, demo-seed1, ...; notebooks read runs of their own seed
   --grid             the variants <profile>_<variant>.yaml too
   --set NAME=VALUE   a parameter in place of the file's value, for every notebook of --only, else all, that has it
@@ -35,8 +35,8 @@ options
 
 commands
   predict --from RUN --images DIR [--out NAME]
-                     maps, label maps and overlays for your own photographs, with the weights of a run, as 10_cam/demo;
-                     the classes are those that the run was trained on
+                     maps, label maps and overlays for your own photographs, with the weights of a run of a notebook 10
+                     to 15, 17, 20 or 22; the classes are those that the run was trained on
   test [PYTEST OPTIONS]   the test suite
   download NAME ...  data sets and weights into $WSSS_DATA; --list names them; --out DIR, --remove-archives
   bench              speed against the plain way, then two steps of every paper file; --only NAME: benchmarks of that
