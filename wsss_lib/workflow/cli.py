@@ -19,8 +19,8 @@ profiles
   paper      the papers' data sets and settings, on GPUs
 
 options
-  --only NAME ...    these notebooks or parameter files, and the runs they need where they are not up to date (for
-                     example --only 10_cam, or --only 15_fmix_cam/demo_train_aug); seeds by --seeds
+  --only NAME ...    these notebooks, parameter files or runs, and the runs they need where they are not up to date
+                     (for example --only 10_cam, or 15_fmix_cam/demo_train_aug, or 10_cam/demo-seed2)
   --jobs N           notebooks at a time; they share the cores (default: one for each GPU; without one, one for
                      each core and each 5 GB of memory, at most 4); OMP_NUM_THREADS=1 before the command caps the
                      threads of each

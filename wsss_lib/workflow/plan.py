@@ -58,7 +58,8 @@ class Request:
 
     Attributes:
         profile: name of the parameter files to run.
-        only: notebooks, or single runs as ``10_cam/demo``, with the runs that they need; empty for all.
+        only: notebooks, parameter files as ``10_cam/demo``, or single runs as ``10_cam/demo-seed1``, with the runs that
+            they need; empty for all.
         seeds: number of seeds, 0, 1, ...
         grid: the variant files ``<profile>_<variant>.yaml`` too.
         settings: parameter name -> text, in place of the files' values.
@@ -73,8 +74,8 @@ class Request:
     file: Path | None = None
 
     def names(self, run_id: str) -> bool:
-        """Whether a run, at any seed, is asked for by itself or with its notebook; all are where ``only`` is empty."""
-        return not self.only or bool({run_id.partition("/")[0], run_id.partition("-seed")[0]} & set(self.only))
+        """Whether a run is asked for by itself, at any seed or with its notebook; all are where ``only`` is empty."""
+        return not self.only or bool({run_id, run_id.partition("/")[0], run_id.partition("-seed")[0]} & set(self.only))
 
 
 def make_plan(project: Project, request: Request) -> dict[str, PlannedRun]:
@@ -147,9 +148,10 @@ class Planner:
         found = False
         self.selected()
         for name in self.request.only or self.project.stems:
-            notebook, _, own = name.partition("/")
+            notebook, _, named = name.partition("/")
             files = self.project.files(notebook)
-            if own and own not in files:
+            own, _, one_seed = named.partition("-seed")
+            if own and (own not in files or not RUN_NAME.fullmatch(named)):
                 raise unknown("parameter file", name, [f"{notebook}/{file}" for file in files])
             grid = [f for f in files if f == profile or (self.request.grid and f.startswith(f"{profile}_"))]
             chosen = [own] if own else grid
@@ -157,8 +159,10 @@ class Planner:
                 raise PlanError(f"{notebook} has no parameter file {profile}.yaml; it has: {', '.join(files)}")
             for file in chosen:
                 found = True
-                seeds = 1 if self.run(notebook, file, 0).patterns else self.request.seeds
-                yield from ((notebook, file, seed) for seed in range(seeds))
+                seeds = [int(one_seed)] if one_seed else range(self.request.seeds)
+                if self.run(notebook, file, 0).patterns:
+                    seeds = [0]
+                yield from ((notebook, file, seed) for seed in seeds)
         if not found:
             raise PlanError(f"no notebook has a parameter file {profile}.yaml below {self.project.params}")
 

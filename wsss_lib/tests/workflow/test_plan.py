@@ -76,6 +76,17 @@ def test_variants_run_only_with_the_grid(toy):
     assert {"10_cam/demo_large", "10_cam/demo_large-seed1", "16_affinity/demo_large-seed1"} <= set(made)
 
 
+def test_one_seed_of_a_run_can_be_named(toy):
+    made = plan(toy, "16_affinity/demo-seed2")
+    assert set(made) == {"10_cam/demo-seed2", "16_affinity/demo-seed2"}
+    assert [run.parameters["seed"] for run in made.values()] == [2, 2]
+    fresh = Request(only=("16_affinity/demo-seed2",))
+    assert fresh.names("16_affinity/demo-seed2") and not fresh.names("16_affinity/demo")
+    for wrong in ("16_affinity/demo-seed0", "16_affinity/demo-seed", "16_affinity/nowhere-seed1"):
+        with pytest.raises(PlanError, match=f"unknown parameter file '{wrong}'"):
+            plan(toy, wrong)
+
+
 def test_settings_are_typed_by_the_parameters_cell(toy):
     made = plan(toy, "16_affinity", "10_cam", settings={"seconds": "1e-3", "sizes": "[3, 5]"})
     assert made["10_cam/demo"].parameters["seconds"] == 0.001 and made["10_cam/demo"].parameters["sizes"] == [3, 5]
@@ -239,6 +250,7 @@ def test_runs_share_the_cores_and_omp_num_threads_caps_them(monkeypatch, asked, 
     ],
 )
 def test_jobs_that_nobody_asked_for_follow_cores_memory_and_runs(monkeypatch, jobs, cores, gigabytes, runs, expected):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores), raising=False)
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": gigabytes * 2**18, "SC_PAGE_SIZE": 4096}.__getitem__)
     on = Machine(Path(), True, jobs, ()).ready_for(runs)
