@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def golden_folder(request: pytest.FixtureRequest) -> Path:
-    return Path(os.environ.get("WSSS_CALLED_FROM", "."), request.config.getoption("--golden"))
+    folder = Path(os.environ.get("WSSS_CALLED_FROM", "."), request.config.getoption("--golden"))
+    assert any(folder.rglob("*.npz")), f"{folder} holds no golden files"
+    return folder
 
 
 @pytest.fixture
@@ -34,6 +37,15 @@ def golden(request: pytest.FixtureRequest, golden_folder: Path) -> Golden:
     if golden_folder != COMMITTED and not path.exists():
         pytest.skip(f"{golden_folder} holds no {name}.npz")
     return Golden(path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test of a golden file fails where it leaves out a result that the file holds."""
+    yield
+    golden = getattr(item, "funcargs", {}).get("golden")
+    if isinstance(golden, Golden):
+        assert not golden.unread(), f"{golden.path.name}: never compared are {', '.join(golden.unread())}"
 
 
 @pytest.fixture(scope="session")

@@ -19,13 +19,14 @@ def conforms(name: str) -> pytest.MarkDecorator:
 
 
 class Golden:
-    """One golden file: arrays ``in_*`` and ``out_*``, and the dictionary ``meta``."""
+    """One golden file: arrays ``in_*`` and ``out_*``, and the dictionary ``meta``; it knows which arrays were read."""
 
     def __init__(self, path: Path):
         with np.load(path, allow_pickle=False) as stored:
             self.arrays = {key: stored[key] for key in stored.files if key != "meta"}
             self.meta: dict[str, Any] = json.loads(str(stored["meta"]))
         self.path = path
+        self._read: set[str] = set()
         self.params: dict[str, Any] = self.meta.get("params", {})
         self.cases: list[str] = self.meta.get("cases", [])
 
@@ -33,11 +34,16 @@ class Golden:
         return key in self.arrays
 
     def __getitem__(self, key: str) -> np.ndarray:
+        self._read.add(key)
         return self.arrays[key]
+
+    def unread(self) -> list[str]:
+        """Arrays of the authors' results that nobody has asked for."""
+        return [key for key in self.arrays if key.startswith("out_") and key not in self._read]
 
     def tensor(self, key: str) -> Tensor:
         """The array as a tensor that owns its memory."""
-        return torch.from_numpy(np.array(self.arrays[key]))
+        return torch.from_numpy(np.array(self[key]))
 
     def double(self, key: str) -> Tensor:
         return self.tensor(key).double()
@@ -46,7 +52,7 @@ class Golden:
         """The arrays ``<prefix>_0``, ``<prefix>_1``, ... in order."""
         found = []
         while f"{prefix}_{len(found)}" in self.arrays:
-            found.append(self.arrays[f"{prefix}_{len(found)}"])
+            found.append(self[f"{prefix}_{len(found)}"])
         return found
 
     def check(self, key: str, value: Any, *, rtol: float | None = None, atol: float | None = None) -> None:
@@ -54,7 +60,7 @@ class Golden:
 
         Zeros, and the mean of the stored array everywhere, must not pass the same comparison.
         """
-        expected = self.arrays[key]
+        expected = self[key]
         value = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
         rtol = self.meta.get("rtol", 0) if rtol is None else rtol
         atol = self.meta.get("atol", 0) if atol is None else atol

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from wsss_lib.data.batch import Draws, Sample
-from wsss_lib.data.class_mixing import Choices, boundary, mix_classes
+from wsss_lib.data.class_mixing import Choices, boundary, chosen_pixels, mix_classes, partners, source_labels
 from wsss_lib.data.color_augmentation import in_eight_bits
 from wsss_lib.data.labelled_crop import LabelledCrop, draw_area_crop
 from wsss_lib.data.transforms import normalized, resize_mask, to_pixels
@@ -78,24 +78,30 @@ def mix(golden, case, online, size):
     return mix_classes(golden.tensor(f"in_{case}_img"), labels, confident, choices, online=online, size=size)
 
 
-def check_mixed(golden, case, result):
+def check_mixed(golden, case, result, inside):
     golden.check(f"out_{case}_img", result.images)
     golden.check(f"out_{case}_label", result.labels)
     golden.check(f"out_{case}_mask", result.confident)
     golden.check(f"out_{case}_boundary", result.boundary)
+    golden.check(f"out_{case}_inside", inside)
 
 
 @conforms("ktse/beco_mix_warmup")
 def test_beco_mix_warmup(golden):
     for case in golden.cases:
-        check_mixed(golden, case, mix(golden, case, None, golden.params[case]["size"]))
+        mixed = mix(golden, case, None, golden.params[case]["size"])
+        check_mixed(golden, case, mixed, torch.zeros_like(mixed.boundary))
 
 
 @conforms("ktse/beco_mix_online")
 def test_beco_mix_online(golden):
     for case in golden.cases:
         online = tuple(golden.tensor(f"in_{case}_{name}_online").squeeze(1) for name in ("label", "mask"))
-        check_mixed(golden, case, mix(golden, case, online, golden.params[case]["size"]))
+        mixed = mix(golden, case, online, golden.params[case]["size"])
+        chosen, classes = (golden.tensor(f"in_{case}_{name}") > 0 for name in ("mixed", "classes"))
+        _, pasted = partners(len(chosen))
+        inside = chosen_pixels(source_labels(*online)[pasted], classes) & chosen[:, None, None]
+        check_mixed(golden, case, mixed, inside & (mixed.boundary == 0))
 
 
 @conforms("ktse/beco_train_step")
@@ -107,6 +113,8 @@ def test_beco_train_step(golden):
             online = online_labels(logits, params["highres_t"])
             golden.check(f"out_{case}_label_online", online[0])
             golden.check(f"out_{case}_mask_online", online[1][:, None])
+        else:
+            assert not any(golden[f"out_{case}_{name}_online"].any() for name in ("label", "mask")), "none before"
         mixed = mix(golden, case, online, params["bdry_size"])
         golden.check(f"out_{case}_label_mixed", mixed.labels)
         golden.check(f"out_{case}_mask_mixed", mixed.confident)
@@ -160,7 +168,8 @@ def test_beco_postprocess(golden):
         assert (label_map != stored).mean() <= DIFFERING
         assert all((stored != label).mean() > DIFFERING for label in np.unique(stored))
         confusion = confusion + confusion_matrix(label_map, mask, logits.shape[1])
-    golden.check(f"out_{golden.cases[0]}_miou_all", mean_iou(confusion, counted="true") / 100, rtol=DIFFERING)
+    for case in golden.cases:
+        golden.check(f"out_{case}_miou_all", mean_iou(confusion, counted="true") / 100, rtol=DIFFERING)
 
 
 @conforms("ktse/beco_metrics")

@@ -12,7 +12,7 @@ from wsss_lib.labels.pair_paths import path_affinities, path_displacements, path
 from wsss_lib.labels.pixel_pairs import pad_for_pairs, pair_indices, pair_views, without_padding
 from wsss_lib.labels.random_walk import transition_matrix
 from wsss_lib.labels.relation_labels import agreed_labels, crf_label_maps, place_labels
-from wsss_lib.losses.affinity import affinity_terms
+from wsss_lib.losses.affinity import affinity_terms, attraction_loss, repulsion_loss
 from wsss_lib.losses.displacement import displacement_terms
 from wsss_lib.networks.backbones import build_backbone
 from wsss_lib.networks.irnet import IRNet, boundaries_and_displacements, irnet_from_authors
@@ -48,6 +48,12 @@ def test_labels_of_pixel_pairs(golden):
             golden.check(f"out_{case}_{key}", pairs[0])
 
 
+def loss_of_each(affinities, loss):
+    """The loss of every pair as if it were the only one."""
+    of_one = torch.vmap(lambda affinity: loss(affinity, torch.ones_like(affinity, dtype=torch.bool)))
+    return of_one(affinities.flatten()).view_as(affinities)
+
+
 @conforms("ktse/irn_losses")
 def test_losses_and_mean_displacement(golden):
     for case in golden.cases:
@@ -59,7 +65,11 @@ def test_losses_and_mean_displacement(golden):
         differences = torch.stack([a - b for a, b in pair_views(fields, displacements)], 2).flatten(3)
         golden.check(f"out_{case}_affinity_sub", affinities[..., ::every])
         golden.check(f"out_{case}_pair_disp_sub", differences[..., ::every])
-        golden.check(f"out_{case}_disp_target", np.array(displacements).T)
+        target = torch.tensor(displacements).T
+        golden.check(f"out_{case}_disp_target", target)
+        for key, loss in (("pos", attraction_loss), ("neg", repulsion_loss)):
+            golden.check(f"out_{case}_{key}_map_sub", loss_of_each(affinities[..., ::every], loss))
+        golden.check(f"out_{case}_dp_fg_map_sub", (differences - target[None, :, :, None]).abs()[..., ::every])
 
         like, apart = affinity_terms(affinities, labels), displacement_terms(fields, labels, displacements)
         golden.check(f"out_{case}_pos", 2 * (like["background"] + like["foreground"]))

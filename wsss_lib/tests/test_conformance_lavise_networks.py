@@ -124,7 +124,7 @@ def test_train_epoch(golden):
     directions = F.normalize(golden.tensor("in_embeddings").T, dim=1)
     losses, means, estimates = [], [], []
     for _ in range(golden.params["epochs"]):
-        of_epoch = []
+        of_epoch, hits = [], 0.0
         for features, targets in official_batches(golden, network):
             cosines = F.normalize(network(features), dim=1) @ directions.T
             loss = margin_ranking_loss(cosines, targets, margin=golden.params["margin"])
@@ -132,6 +132,7 @@ def test_train_epoch(golden):
             loss.backward()
             optimizer.step()
             of_epoch.append((loss.item(), len(targets)))
+            hits += top_k_accuracy(cosines, targets, [1])[0] * len(targets)
         losses += [loss for loss, _ in of_epoch]
         means.append(sum(loss * size for loss, size in of_epoch) / sum(size for _, size in of_epoch))
         estimates.append(optimizer.param_groups[0]["estimate"])
@@ -139,6 +140,7 @@ def test_train_epoch(golden):
     golden.check("out_loss_per_batch", losses)
     golden.check("out_loss_per_epoch", means)
     golden.check("out_d_per_epoch", estimates)
+    golden.check("out_top1_accuracy_last", hits / len(golden["in_images"]))
     golden.check("out_fc6_bias", network.head[6].bias)
     weight = network.head[0].weight
     golden.check("out_fc0_weight", weight[: len(golden["out_fc0_weight"])])

@@ -90,6 +90,7 @@ def test_logit_layers(golden):
 def test_bcos_encoding(golden):
     images = golden.tensor("in_x")
     golden.check("out_add_inverse_batch", SixChannels()(images))
+    golden.check("out_add_inverse_image", torch.cat([SixChannels()(image[None]) for image in images]))
     golden.check("out_imagenet_normalised", IMAGENET.normalize(images))
     image, weights = golden.tensor("in_image6")[None], golden.tensor("in_linear_mapping")[None]
     for key in (key for key in golden.arrays if key.startswith("out_rgba_smooth")):

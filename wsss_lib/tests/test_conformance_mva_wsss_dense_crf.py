@@ -2,6 +2,7 @@
 
 import torch.nn.functional as F
 
+from wsss_lib.labels.crf_image import CAFFE_MEAN, wrapped_bytes
 from wsss_lib.labels.dense_crf import alpha_scores, dense_crf
 from wsss_lib.tests.golden_files import conforms
 
@@ -33,6 +34,7 @@ def test_deeplab_crf(golden):
     logits, size, params = golden.tensor("in_logits")[None], golden["in_image"].shape[:2], golden.params
     probabilities = F.interpolate(logits, size, mode="bilinear")[0].softmax(0)
     golden.check("out_prob", probabilities)
+    golden.check("out_image_wrapped", wrapped_bytes(golden["in_image"], CAFFE_MEAN[::-1]))  # the image is BGR
     for image, marginals in (("in_image", "out_q"), ("out_image_wrapped", "out_q_wrapped")):
         found = dense_crf(
             golden[image],

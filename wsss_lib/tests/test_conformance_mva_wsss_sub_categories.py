@@ -34,6 +34,8 @@ def test_finch_partitions(golden):
         golden.check(f"out_num_clust_{case}", partitions.amax(0) + 1)
         if (requested := int(golden[f"in_req_clust_{case}"])) > 0:
             golden.check(f"out_req_{case}", finch_with(features, requested, **options))
+        else:
+            assert golden[f"out_req_{case}"].tolist() == [-1], "none is stored where no number was asked for"
     assert case + 1 == len(golden.params["cases"])
 
 

@@ -3,7 +3,6 @@
 from functools import lru_cache
 
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -74,9 +73,14 @@ def test_resnet50(golden):
 
 @conforms("unrolled_lrp/unrolled_alphabeta_resnet18")
 def test_alpha_beta_resnet18(golden):
-    network = filled_resnet(golden.params["encoder"], golden.meta["state_dict"]).double()
+    network = filled_resnet(golden.params["encoder"], golden.meta["state_dict"])
     rules = alpha_beta_rules(golden.params["alpha"], unpool="last")
     with torch.no_grad():
+        images = golden.tensor("in_x")
+        golden.check("out_logits", network(images).logits)
+        maps = relevance_maps(unrolled_relevance(network, images, rules), golden.params["classes"])
+        golden.check("out_heatmaps", maps, atol=golden.meta["atol_float32"])
+        network.double()
         golden.check("out_logits64", network(golden.double("in_x")).logits)
         maps = unrolled_relevance(network, golden.double("in_x"), rules)(golden["in_classes64"].tolist())
     golden.check("out_heatmaps64", maps)
@@ -99,7 +103,9 @@ def check_vgg(golden):
     network.requires_grad_(False).eval()
     images = golden.tensor("in_x")
     with torch.no_grad():
-        golden.check("out_logits", network(images).logits, atol=golden.meta["atol_float32"])
+        logits = network(images).logits
+        for key in ("out_logits", "out_logits64"):
+            golden.check(key, logits, atol=golden.meta["atol_float32"])
         maps = input_times_gradient(network, images)(golden["in_classes"].tolist())
     golden.check("out_heatmaps64_sub", maps[:, :, ::2, ::2], atol=golden.meta["atol_float32"])
     near = np.abs(maps[:, :, ::2, ::2].numpy() - golden["out_heatmaps64_sub"]) <= golden.meta["atol_vjp"]
@@ -274,9 +280,7 @@ def test_training_gradients(golden):
         assert (ours - theirs).norm() <= 0.01 * theirs.norm()
 
 
-@pytest.mark.parametrize("tie", ["untied", "cpu_shared"])
-@conforms("unrolled_lrp/unrolled_resnet18_steps")
-def test_training_steps(golden, tie):
+def check_steps(golden, tie):
     """Three steps of the authors' loop, with copies of the weights and with two parameters in one memory."""
     params, num_classes = golden.params, golden.params["classes"]
     encoder = filled_resnet("resnet18", golden.meta["state_dict"]).double()
@@ -311,3 +315,9 @@ def test_training_steps(golden, tie):
         # rounding that the singular gradients and the first steps of AdamW enlarge
         near = 1e-3 * np.abs(golden[f"out_final_heatmaps_{tie}"]).max()
         golden.check(f"out_final_heatmaps_{tie}", maps[:, :, ::2, ::2], atol=near)
+
+
+@conforms("unrolled_lrp/unrolled_resnet18_steps")
+def test_training_steps(golden):
+    for tie in ("untied", "cpu_shared"):
+        check_steps(golden, tie)

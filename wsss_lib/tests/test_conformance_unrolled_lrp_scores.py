@@ -47,6 +47,7 @@ def test_loss_total(golden):
 def test_infer_mask_scores(golden):
     logits, maps = golden.tensor("in_logits"), golden.tensor("in_heatmaps")
     golden.check("out_mask_scores", mask_scores(maps))
+    golden.check("out_adjusted", maps)  # the authors' adjustment leaves the maps as they are
     golden.check("out_class_pred", predicted_classes(logits, golden.params["class_thresh"]))
 
 

@@ -31,6 +31,25 @@ def test_check_accepts_the_value_and_refuses_another(tmp_path):
         golden.check("out_a", np.array([[10.0, 20.0]]))
 
 
+def test_what_was_read_is_known(tmp_path):
+    golden = stored(tmp_path, in_a=np.ones(1), out_a=np.ones(1), out_b=np.ones(1), out_c_0=np.ones(1), out_d=np.ones(1))
+    assert golden.unread() == ["out_a", "out_b", "out_c_0", "out_d"]
+    golden.check("out_a", [1.0], atol=0.1)
+    golden.tensor("out_b")
+    golden.series("out_c")
+    assert "out_d" in golden and golden.unread() == ["out_d"]
+
+
+@pytest.fixture
+def golden(tmp_path) -> Golden:
+    return stored(tmp_path, out_a=np.ones(1))
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="it reads nothing of its golden file")
+def test_a_test_that_leaves_out_a_result_fails(golden):
+    pass
+
+
 @pytest.mark.parametrize("array, reason", [([0.1, 0.2], "zeros"), ([10.1, 10.2], "constant")])
 def test_check_refuses_a_tolerance_that_cannot_fail(tmp_path, array, reason):
     golden = stored(tmp_path, out_a=np.array(array))
