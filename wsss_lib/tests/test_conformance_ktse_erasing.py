@@ -87,13 +87,13 @@ def test_self_training_of_single_images(golden):
         total = total + params["w_inter"] * inter
         (gradient,) = torch.autograd.grad(total, logits)
         golden.check(f"out_{case}_inter", inter)
+        golden.check(f"out_{case}_grad_pred", gradient)  # finite where the official loss is NaN
         if np.isnan(golden[f"out_{case}_total"]):
-            assert total.isfinite() and gradient.isfinite().all(), "what is left of the official NaN"
+            assert total.isfinite(), "what is left of the official NaN"
             assert np.isnan(golden[f"out_{case}_fg"]) == (foreground_cross_entropy(logits, label_maps, single) == 0)
             continue
         golden.check(f"out_{case}_fg", foreground_cross_entropy(logits, label_maps, single))
         golden.check(f"out_{case}_total", total)
-        golden.check(f"out_{case}_grad_pred", gradient)
 
 
 @conforms("ktse/ktse_pair_seg_loss")
@@ -102,12 +102,12 @@ def test_self_training_of_pairs(golden):
         logits, label_maps = golden.tensor(f"in_{case}_pred").requires_grad_(), golden.tensor(f"in_{case}_pseudo")
         total = self_training_loss(logits, label_maps, foreground_weight=golden.params[case]["w_fg"])
         (gradient,) = torch.autograd.grad(total, logits)
+        golden.check(f"out_{case}_grad_pred", gradient)  # finite where the official loss is NaN
         if np.isnan(golden[f"out_{case}_total"]):
-            assert total.isfinite() and gradient.isfinite().all(), "what is left of the official NaN"
+            assert total.isfinite(), "what is left of the official NaN"
             assert 0 in (background_cross_entropy(logits, label_maps), foreground_cross_entropy(logits, label_maps))
             continue
         golden.check(f"out_{case}_total", total)
-        golden.check(f"out_{case}_grad_pred", gradient)
 
 
 OUTPUTS = ("camseg_anchor", "camseg_second", "camseg_erased", "camseg_mix", "scores_anchor")
