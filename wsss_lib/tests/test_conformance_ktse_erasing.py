@@ -2,31 +2,30 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from wsss_lib.data.batch import Batch
 from wsss_lib.data.pairs import PairBatch
 from wsss_lib.labels.pixel_adaptive import parvar_affinities, refine_scores, varm_affinities
 from wsss_lib.labels.refined_labels import eight_bit, refined_labels
-from wsss_lib.losses.erasing import alignment_terms, concatenate_pairs, erase, knowledge_transfer_loss
 from wsss_lib.losses.self_training import (
     background_cross_entropy,
     foreground_cross_entropy,
     inter_class_loss,
-    pair_terms,
     rectified_logits,
     self_training_loss,
-    single_image_terms,
 )
 from wsss_lib.maps.foreground import foreground_map
 from wsss_lib.networks.base import IMAGENET
+from wsss_lib.networks.resnet38 import GatedPyramidOutput
+from wsss_lib.parameters import read_yaml
+from wsss_lib.paths import PARAMS
 from wsss_lib.tests.golden_files import conforms
+from wsss_lib.tests.notebook_steps import steps_of
 
 DIFFERING = 0.001  # share of the pixels of label maps that may differ, from the notes of the files
 
 
-def check_labels(golden, key, label_maps):
-    stored = golden[key]
+def check_labels(stored, label_maps):
     assert label_maps.dtype == torch.int64 and label_maps.shape == stored.shape
     assert (label_maps.numpy() != stored).mean() <= DIFFERING
     assert len(np.unique(stored)) > 1 and (stored != 0).mean() > DIFFERING, "an empty label map would pass"
@@ -72,7 +71,7 @@ def test_pseudo_labels(golden):
         pixels = eight_bit(IMAGENET.denormalize(images)).flip(1)  # the authors turn RGB round on the way
         golden.check(f"out_{case}_denorm", pixels, atol=1.01 / 255)
         label_maps = labels_of(images, maps, golden.tensor(f"in_{case}_labels"), golden.params[case])
-        check_labels(golden, f"out_{case}_pseudo", label_maps)
+        check_labels(golden[f"out_{case}_pseudo"], label_maps)
 
 
 @conforms("ktse/ktse_seg_loss")
@@ -111,6 +110,55 @@ def test_self_training_of_pairs(golden):
 
 
 OUTPUTS = ("camseg_anchor", "camseg_second", "camseg_erased", "camseg_mix", "scores_anchor")
+CALLS = ("anchor", "erased", "second", "mix")  # of the network, in the order of the notebook
+TERMS = {
+    "cls": {"classification"},
+    "kt": {"transfer"},
+    "seg": {"segmentation", "inter_class"},
+    "global_align": {"global"},
+    "local_align": {"local"},
+    "seg_two": {"pair_segmentation"},
+}
+
+
+class StoredNetwork:
+    """Gives the stored outputs, call by call, and keeps the images that it was shown."""
+
+    def __init__(self, outputs):
+        self.outputs, self.images = outputs, {}
+
+    def __call__(self, images):
+        name = CALLS[len(self.images)]
+        self.images[name] = images
+        logits = self.outputs[f"camseg_{name}"][: len(images)]
+        return GatedPyramidOutput(self.outputs.get(f"scores_{name}"), None, logits[:, 1:], None, logits)
+
+
+def stored_labels(golden, case):
+    """In the place of ``refined_labels``, with which it compares the stored label maps that it gives.
+
+    One pixel that differs in a tie would change the gradients beside it.
+    """
+    keys = iter((f"out_{case}_pseudo", f"out_{case}_pseudo2"))
+
+    def labels(maps, class_labels, images, **options):
+        stored = golden.tensor(next(keys))[: len(images)]
+        check_labels(stored.numpy(), refined_labels(maps, class_labels, images, **options))
+        return stored
+
+    return labels
+
+
+def notebook_steps(golden, case):
+    """Steps of the notebook before and after the switch, with the numbers of the paper file and those of the case."""
+    params = golden.params[case]
+    weight, global_weight, _ = params["W"]
+    assert weight == 1, "the notebook gives the classification no weight"
+    values, _ = read_yaml(PARAMS / "20_ktse/paper.yaml")
+    values |= {"erase_above": params["TH"][0], "label_scores": params["RCAM_T"], "global_weight": global_weight}
+    values |= {"margin": params["margin"], "num_pairs": params["num_pair"]}
+    stand_ins = {"refined_labels": stored_labels(golden, case), "normalization": IMAGENET}
+    return steps_of("20_ktse", values, stand_ins, settings="labels_of = partial(refined_labels")
 
 
 @conforms("ktse/ktse_update")
@@ -119,60 +167,29 @@ def test_training_step(golden):
         params = golden.params[case]
         given = {name: golden.tensor(f"in_{case}_{name}") for name in OUTPUTS if f"in_{case}_{name}" in golden}
         given = {name: value.requires_grad_() for name, value in given.items()}
-        terms, made = training_step(golden, case, given)
+        early, late = notebook_steps(golden, case)
+        network, first = StoredNetwork(given), batch_of(golden, case, "")
+        switched = params["epoch"] >= params["T"]
+        terms = late(network, PairBatch(first, batch_of(golden, case, "2"))) if switched else early(network, first)
         total = sum(terms.values())
-        names = {"cls", "kt", "seg", "global_align", "local_align", "seg_two"}
-        for name in names:
-            golden.check(f"out_{case}_term_{name}", terms.get(name, torch.zeros(())))
+        for key, names in TERMS.items():
+            found = sum((terms[name] for name in names & terms.keys()), torch.zeros(()))
+            golden.check(f"out_{case}_term_{key}", found)
         golden.check(f"out_{case}_total", total)
-        assert ("img_erased" in made) == (params["epoch"] >= params["T"])
-        for name in ("img_erased", "img_mix"):
-            if name in made:
-                golden.check(f"out_{case}_{name}", made[name])
-        for name in ("pseudo", "pseudo2"):
-            if name in made:
-                check_labels(golden, f"out_{case}_{name}", made[name])
-        for name in ("part_inter", "part_seg_fg"):
-            golden.check(f"out_{case}_{name}", made.get(name, torch.zeros(())))
+        assert list(network.images) == list(CALLS if switched else CALLS[:1])
+        inter_class, foreground = torch.zeros(()), torch.zeros(())
+        if switched:
+            golden.check(f"out_{case}_img_erased", network.images["erased"])
+            golden.check(f"out_{case}_img_mix", network.images["mix"])
+            labels, size = first.class_labels, first.images.shape[2:]
+            logits = rectified_logits(given["camseg_anchor"], size)
+            inter_class = inter_class_loss(logits, foreground_map(given["camseg_anchor"][:, 1:], labels, size), labels)
+            foreground = foreground_cross_entropy(logits, golden.tensor(f"out_{case}_pseudo"), labels.sum(1) == 1)
+        golden.check(f"out_{case}_part_inter", inter_class)
+        golden.check(f"out_{case}_part_seg_fg", foreground)
         gradients = torch.autograd.grad(total, list(given.values()), allow_unused=True)
         for (name, value), gradient in zip(given.items(), gradients, strict=True):
             golden.check(f"out_{case}_grad_{name}", torch.zeros_like(value) if gradient is None else gradient)
-
-
-def training_step(golden, case, given):
-    """Terms of the step, and what is made on the way, from the outputs of the four passes.
-
-    The losses get the stored label maps, since one pixel that differs in a tie changes the gradients beside it.
-    """
-    params = golden.params[case]
-    batch = PairBatch(batch_of(golden, case, ""), batch_of(golden, case, "2"))
-    images, labels = batch.first.images, batch.first.class_labels
-    weight, global_weight, _ = params["W"]
-    terms = {"cls": weight * F.multilabel_soft_margin_loss(given["scores_anchor"], labels)}
-    if params["epoch"] < params["T"]:
-        return terms, {}
-    maps, second_maps, erased_maps = (given[f"camseg_{name}"][:, 1:] for name in ("anchor", "second", "erased"))
-    size, num_pairs, threshold, margin = images.shape[2:], params["num_pair"], params["TH"][0], params["margin"]
-    foreground, pair = foreground_map(maps, labels, size), batch.concatenated(num_pairs)
-    made = {
-        "img_erased": erase(images, foreground, threshold),
-        "img_mix": pair.images,
-        "pseudo": labels_of(images, maps, labels, params),
-        "pseudo2": labels_of(batch.second.images, second_maps, batch.second.class_labels, params),
-    }
-    label_maps, second_label_maps = (golden.tensor(f"out_{case}_{name}") for name in ("pseudo", "pseudo2"))
-    kept = foreground_map(maps, labels) < threshold
-    alignment = alignment_terms(maps, erased_maps, kept, labels, global_weight=global_weight, margin=margin)
-    terms |= {f"{name}_align": term for name, term in alignment.items()}
-    logits = rectified_logits(given["camseg_anchor"], size)
-    made["part_inter"] = inter_class_loss(logits, foreground, labels)
-    made["part_seg_fg"] = foreground_cross_entropy(logits, label_maps, labels.sum(1) == 1)
-    terms["seg"] = sum(single_image_terms(given["camseg_anchor"], label_maps, foreground, labels).values())
-    targets = concatenate_pairs(maps, second_maps, num_pairs)
-    terms["kt"] = knowledge_transfer_loss(targets, given["camseg_mix"][:, 1:], pair.class_labels, margin=margin)
-    pair_labels = concatenate_pairs(label_maps, second_label_maps, num_pairs)
-    terms["seg_two"] = pair_terms(given["camseg_mix"], pair_labels)["pair_segmentation"]
-    return terms, made
 
 
 def batch_of(golden, case, which):

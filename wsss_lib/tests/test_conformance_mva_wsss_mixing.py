@@ -1,10 +1,13 @@
 """Mixing methods and uncertainty terms against mva-wsss and FMix."""
 
+from contextlib import nullcontext
 from functools import partial
+from unittest.mock import Mock
 
 import torch
 import torch.nn.functional as F
 
+from wsss_lib.data.batch import Batch
 from wsss_lib.data.mixing import (
     MixingDraws,
     amplitudes,
@@ -19,10 +22,11 @@ from wsss_lib.data.mixing import (
 from wsss_lib.losses.uncertainty import concentration_loss, entropy_loss, spatial_moments
 from wsss_lib.maps.cam import class_activation_maps
 from wsss_lib.networks.checkpoints import classifier_from_authors
-from wsss_lib.networks.classifier import Classifier
+from wsss_lib.networks.classifier import Classifier, ClassifierOutput
 from wsss_lib.networks.hidden_mixing import mixed_output
 from wsss_lib.tests.golden_files import conforms
 from wsss_lib.tests.networks.filled import resnet38_network
+from wsss_lib.tests.notebook_steps import steps_of
 
 #: places where manifold mixup mixes, by the authors' numbers
 AUTHORS_LAYERS = {2: "input", 3: "b2_2", 4: "b3_2", 5: "b4_5", 6: "b5_2", 7: "b6"}
@@ -147,23 +151,43 @@ def test_concentration_loss(golden):
     golden.check("out_y_map", centers[:, 1].view(height, width))
 
 
+#: notebook of each way of mixing; plain CAM is Mixup-CAM whose images have a share of 1
+STEPS = {
+    "baseline": "13_mixup_cam",
+    "mixup": "13_mixup_cam",
+    "manifold": "14_manifold_mixup_cam",
+    "fmix": "15_fmix_cam",
+}
+
+
+def notebook_step(golden, mixing, terms):
+    """The notebook's step of a method with some of the terms; its random numbers and maps are the stored ones."""
+    plain = mixing == "baseline"
+    weights = {"entropy_weight": ("ent", "in_ent_weight"), "concentration_weight": ("concent", "in_concent_weight")}
+    values = {name: golden[key].item() if term in terms else 0.0 for name, (term, key) in weights.items()}
+    stand_ins = {
+        "draw_share": Mock(return_value=1.0 if plain else golden["in_lam"].item()),
+        "draw_partners": Mock(return_value=golden.tensor("in_perm")),
+        "mixed_output": Mock(return_value=nullcontext()),
+        "class_activation_maps": lambda features, _: features,
+    }
+    (step,) = steps_of(STEPS[mixing], values | {"entropy_form": "paper" if plain else "official"}, stand_ins)
+    return step
+
+
 @conforms("mva_wsss/training_losses")
 def test_training_losses(golden):
-    labels, partners = golden.tensor("in_labels"), golden.tensor("in_perm")
-    share, entropy_weight, concentration_weight = (
-        golden[f"in_{name}"].item() for name in ("lam", "ent_weight", "concent_weight")
-    )
+    labels = golden.tensor("in_labels")
+    num_images = len(labels)
+    images = torch.zeros(num_images, 3, 8, 8)
+    batch = Batch(images, labels, None, [""] * num_images, [images.shape[2:]] * num_images)
     methods = [key.removeprefix("out_loss_") for key in golden.arrays if key.startswith("out_loss_")]
     assert methods
     for method in methods:
         logits, maps = golden.tensor("in_logits").requires_grad_(), golden.tensor("in_cam").requires_grad_()
         mixing, *terms = method.split("_")
-        class_labels = labels if mixing == "baseline" else mixup(labels, share, partners)
-        loss = F.multilabel_soft_margin_loss(logits, class_labels)
-        if "ent" in terms:
-            loss = loss + entropy_weight * entropy_loss(logits if mixing == "baseline" else labels)
-        if "concent" in terms:
-            loss = loss + concentration_weight * concentration_loss(maps.softmax(1), class_labels)
+        network = Mock(return_value=ClassifierOutput(logits, maps))
+        loss = sum(notebook_step(golden, mixing, terms)(network, batch).values())
         loss.backward()
         golden.check(f"out_loss_{method}", loss)
         golden.check(f"out_grad_logits_{method}", logits.grad)

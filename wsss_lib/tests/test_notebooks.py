@@ -18,6 +18,7 @@ from wsss_lib.data.synthetic import Benchmark
 from wsss_lib.files import describe, missing_files
 from wsss_lib.paths import NOTEBOOKS, PROJECT
 from wsss_lib.store import read_json
+from wsss_lib.tests.notebook_steps import cells
 
 SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
 LINES_OF_A_CELL = 20
@@ -26,10 +27,6 @@ WORDS = (150, 1400)
 JOBS = ("--jobs", str(min(4, os.cpu_count() or 1)))  # a smoke run hardly shares its work among threads
 BENCHMARK_HASH = "6122f99b51f74ffe8cfd474e5f806e5b88b5b5e0f6010a0f336bc287eb7499df"  # version 1, of all committed runs
 EXPLAIN_BY_GRADIENTS = {"30_model_guidance", "31_limited_annotations", "32_waterbirds"}  # their maps are gradients
-
-
-def cells(path: Path, kind: str) -> list[str]:
-    return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
 
 
 def by_name(path: Path) -> str:
