@@ -20,6 +20,7 @@ from wsss_lib.tests.fit.small import (
     small_network,
     weights_hash,
 )
+from wsss_lib.tests.intruder import Intruder
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +153,13 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, bytes_left):
     (tmp_path / FILE).write_bytes(content[:bytes_left])
     with pytest.raises(ValueError, match=r"training\.pt is damaged .* delete .* to begin again"):
         train(tmp_path)
+
+
+def test_code_in_a_checkpoint_is_not_executed(tmp_path):
+    torch.save({"network": Intruder(tmp_path / "made")}, tmp_path / FILE)
+    with pytest.raises(ValueError, match=r"training\.pt is damaged"):
+        train(tmp_path)
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Weight files: what can be read, what is refused and why, what is renamed, all or nothing."""
 
 import argparse
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from wsss_lib.networks.checkpoints import (
     unfold_batch_norm,
 )
 from wsss_lib.tests.fill import fill_module
+from wsss_lib.tests.intruder import Intruder
 from wsss_lib.tests.networks.mxnet_writer import mxnet_bytes
 
 
@@ -69,14 +68,6 @@ def test_a_missing_file_and_an_unknown_ending_are_named(tmp_path):
     (tmp_path / "weights.h5").write_bytes(b"")
     with pytest.raises(ValueError, match=r"\.h5.*\.safetensors"):
         read_state_dict(tmp_path / "weights.h5")
-
-
-class Intruder:
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 def test_code_in_a_file_is_not_executed(tmp_path):
