@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from wsss_lib.files import RECORD, read_json
+from wsss_lib.files import RECORD, describe, read_json
 from wsss_lib.workflow.fingerprint import statuses
 from wsss_lib.workflow.project import Project
 from wsss_lib.workflow.prose import finished_runs, renew_prose
@@ -26,6 +26,18 @@ def test_committed_records_are_up_to_date(project):
     found = statuses(project, finished_runs(project), check_files=False)
     stale = [f"{run_id}: {'; '.join(status.reasons)}" for run_id, status in found.items() if status.reasons]
     assert not stale, "`./run_all.sh --only RUN` makes a run again; out of date are\n" + "\n".join(stale)
+
+
+def test_committed_files_are_those_that_their_records_describe(project):
+    count, wrong = 0, []
+    for record in sorted(project.outputs.glob(f"*/*/{RECORD}")):
+        for name, made in read_json(record)["files"].items():
+            path = record.parent / name
+            if path.is_file():
+                count += 1
+                wrong += [str(path.relative_to(project.outputs))] if describe(path) != made else []
+    assert not wrong, "commit a run whole, with its record; other than described are\n" + "\n".join(wrong)
+    assert count > 1000, "most files are committed"
 
 
 def out_of_range(expected: str, scores: dict[str, float]) -> tuple[int, list[str]]:
