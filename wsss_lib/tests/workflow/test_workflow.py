@@ -105,41 +105,46 @@ def test_a_record_names_the_processor(tmp_path, listing, named):
     assert processor(tmp_path / "cpuinfo").endswith(named)
 
 
-def test_killed_at_any_moment_and_started_again_it_completes(toy):
-    """The launcher, then a runner, are killed by force in the middle of a run; at once a new launcher starts."""
+def test_killed_in_the_middle_of_a_file_and_started_again_it_completes(toy):
+    """The launcher, then a runner, are killed by force while half of a file is written; at once a new one starts."""
     toy.params("10_cam", "demo", seconds=600.0)
     folder = toy.project.folder("10_cam/demo")
+    made = folder / "maps/a.npz"
 
-    def working():
-        return processes(f"{toy.project.state}/locks/10_cam__demo.kernel.lock") and (folder / "notebook.ipynb").exists()
+    def writing():
+        kernels = processes(f"{toy.project.state}/locks/10_cam__demo.kernel.lock")
+        halves = [made.with_name(f".{made.name}.{kernel}.part") for kernel in kernels]
+        return any(half.exists() and half.stat().st_size for half in halves)
 
     launcher = toy.start("demo", "--only", "16_affinity")
-    wait_until(working)
+    wait_until(writing)
     code, printed = toy.run("demo", "--only", "16_affinity")
     assert code == 75 and "another ./run_all.sh is at work" in printed
     first = read_state(toy.project.state, "10_cam/demo")["pid"]
     orphans = processes(str(toy.root))
     launcher.kill()
     launcher.communicate()
-    assert toy.record("10_cam/demo") is None and len(orphans) >= 2
+    assert toy.record("10_cam/demo") is None and not made.exists() and len(orphans) >= 2
 
     second = toy.start("demo", "--only", "16_affinity")
     wait_until(lambda: not set(orphans) & set(processes(str(toy.root))))
     wait_until(lambda: read_state(toy.project.state, "10_cam/demo").get("pid", first) != first)
-    wait_until(working)
+    wait_until(writing)
     os.kill(read_state(toy.project.state, "10_cam/demo")["pid"], signal.SIGKILL)
     printed, _ = second.communicate(timeout=300)
     assert second.returncode == 1, printed
     assert "failed   10_cam/demo: its process ended without a word" in printed
     assert "not run  16_affinity/demo because of 10_cam/demo" in printed
-    assert toy.record("10_cam/demo") is None
+    assert toy.record("10_cam/demo") is None and not made.exists()
+    assert toy.stale("demo", "--only", "16_affinity") == {"10_cam/demo", "16_affinity/demo"}
 
     code, printed = toy.run("demo", "--only", "16_affinity", "--set", "seconds=0")
     assert code == 2 and "unknown parameter 'seconds'" in printed
     toy.params("10_cam", "demo")
     code, printed = toy.run("demo", "--only", "16_affinity")
     assert code == 0 and states(printed) == {"10_cam/demo": "done", "16_affinity/demo": "done"}, printed
-    assert missing_files(folder) == [] and toy.stale("demo", "--only", "16_affinity") == set()
+    assert missing_files(folder) == [] and made.read_text() == "0 [1]"
+    assert toy.stale("demo", "--only", "16_affinity") == set()
     assert processes(str(toy.root)) == []
 
 

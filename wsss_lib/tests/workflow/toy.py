@@ -20,7 +20,8 @@ LIGHT = ("__init__.py", "files.py", "parameters.py", "paths.py")
 
 RUN = '''"""A run without torch: what the real one leaves behind."""
 import os
-from wsss_lib.files import DRAFT, RECORD, list_files, read_json, write_json, write_text
+import time
+from wsss_lib.files import DRAFT, RECORD, list_files, read_json, write_file, write_json
 from wsss_lib.paths import run_folder
 
 class Run:
@@ -33,8 +34,17 @@ class Run:
         self.inputs[run_id] = read_json(run_folder(run_id) / RECORD)["hash"]
         return run_folder(run_id)
 
-    def write(self, name, text):
-        write_text(self.folder / name, text)
+    def write(self, name, text, pause=0.0):
+        content = text.encode()
+        half = len(content) // 2
+
+        def write_halves(stream):
+            stream.write(content[:half])
+            stream.flush()
+            time.sleep(pause)
+            stream.write(content[half:])
+
+        write_file(self.folder / name, write_halves)
 
     def finish(self, **scores):
         record = {"hash": os.environ["WSSS_RUN_HASH"], "parameters": self.parameters, "scores": scores}
@@ -47,7 +57,8 @@ def start_run(notebook, namespace):
 '''
 
 PARAMETERS = {
-    "10_cam": "seed: int = 0  # in [0, inf); random seed\nseconds: float = 0.0  # in [0, inf); s; time to work\n"
+    "10_cam": "seed: int = 0  # in [0, inf); random seed\n"
+    "seconds: float = 0.0  # in [0, inf); s; time between the halves of a file\n"
     'sizes: list[int] = [1]  # px\nweights_from: str = ""  # run\ndata: str = "toy"  # data set\n'
     'masks: str = "all"  # one of all, none',
     "16_affinity": 'seed: int = 0  # in [0, inf); random seed\nmaps_from: str = "10_cam/smoke"  # run',
@@ -57,8 +68,8 @@ PARAMETERS = {
 }
 BODY = {
     "10_cam": [
-        "import os, time\nfrom wsss_lib.maps.cam import score\nbegun = time.time()\ntime.sleep(seconds)",
-        'run.write("maps/a.npz", f"{score(seed)} {sizes}")\n'
+        "import os, time\nfrom wsss_lib.maps.cam import score\nbegun = time.time()",
+        'run.write("maps/a.npz", f"{score(seed)} {sizes}", pause=seconds)\n'
         'run.write("when.csv", f"{begun} {time.time()} {os.environ.get(\'CUDA_VISIBLE_DEVICES\')} '
         "{os.environ['OMP_NUM_THREADS']}\")",
     ],
@@ -123,10 +134,10 @@ class Toy:
         path.write_text(text)
         return path
 
-    def params(self, stem: str, file: str, **values: object) -> None:
+    def params(self, stem: str, file: str, takes: str = "2 s, 1 MB", **values: object) -> None:
         """Write a parameter file."""
         lines = [f"{name}: {json.dumps(value)}" for name, value in values.items()]
-        self.write(f"params/{stem}/{file}.yaml", "\n".join(["# takes: 2 s, 1 MB", *lines]) + "\n")
+        self.write(f"params/{stem}/{file}.yaml", "\n".join([f"# takes: {takes}", *lines]) + "\n")
 
     def record(self, run_id: str) -> dict | None:
         return self.project.record(run_id)
