@@ -9,6 +9,7 @@ import venv
 
 import pytest
 
+from wsss_lib.files import write_json
 from wsss_lib.paths import PROJECT
 from wsss_lib.workflow import cli, commands
 from wsss_lib.workflow.commands import remove_uncommitted
@@ -57,6 +58,23 @@ def test_fresh_runs_are_those_that_the_command_names(toy, monkeypatch, words, fr
     monkeypatch.setattr(commands, "launch", lambda project, plan, on, fresh: launched.update(plan=plan, fresh=fresh))
     commands.run(cli.parse([*words, "--fresh"]))
     assert sorted(launched["fresh"]) == fresh and set(fresh) <= set(launched["plan"])
+
+
+def test_the_list_adds_up_minutes_and_disk(toy, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "Project", lambda: toy.project)
+    toy.params("10_cam", "demo", takes="4 min, 30 MB")
+    toy.params("16_affinity", "demo", takes="90 s, 5 MB", maps_from="10_cam/demo")
+
+    def listed():
+        assert commands.run(cli.parse(["--only", "16_affinity", "--list"])) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    printed = listed()
+    assert "would run 10_cam/demo 4 min 0 s, 30 MB" in printed and "would run 16_affinity/demo 90 s, 5 MB" in printed
+    assert "2 of 2 would run: about 5.5 minutes one after the other, 35 MB on disk (" in printed
+    made = {"hash": "another", "seconds": 150, "files": {"maps/": {"bytes": 8e6}, "a.csv": {"bytes": 1e6}}}
+    write_json(toy.file("10_cam/demo", "record.json"), made)
+    assert "about 4.0 minutes one after the other, 14 MB on disk (" in listed(), "what was measured counts"
 
 
 @pytest.fixture
