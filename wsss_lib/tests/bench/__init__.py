@@ -34,6 +34,7 @@ class Benchmark:
     ratio: float | None = None
     seconds: float | None = None
     tolerance: float = 1e-3
+    repeats: int = REPEATS
 
     @property
     def to_reach(self) -> str:
@@ -49,7 +50,12 @@ REGISTERED: dict[str, Benchmark] = {}
 
 
 def benchmark(
-    name: str, *, ratio: float | None = None, seconds: float | None = None, tolerance: float = 1e-3
+    name: str,
+    *,
+    ratio: float | None = None,
+    seconds: float | None = None,
+    tolerance: float = 1e-3,
+    repeats: int = REPEATS,
 ) -> Callable[[Callable[[], tuple[Form, Form]]], Callable[[], tuple[Form, Form]]]:
     """Register the decorated function, which sets up one operation and returns its slow and its fast form.
 
@@ -58,6 +64,7 @@ def benchmark(
         ratio: how many times faster the fast form must be.
         seconds: how long the fast form may take on one core.
         tolerance: how far the results may differ, of the largest value.
+        repeats: turns of both forms; fewer where one takes many seconds.
     """
 
     if ratio is None and seconds is None:
@@ -66,7 +73,7 @@ def benchmark(
     def register(forms: Callable[[], tuple[Form, Form]]) -> Callable[[], tuple[Form, Form]]:
         if name in REGISTERED:
             raise ValueError(f"there are two benchmarks {name!r}")
-        REGISTERED[name] = Benchmark(name, forms, ratio, seconds, tolerance)
+        REGISTERED[name] = Benchmark(name, forms, ratio, seconds, tolerance, repeats)
         return forms
 
     return register
@@ -103,7 +110,7 @@ def run_benchmarks(chosen: Iterable[Benchmark], show: Callable[[str], object] = 
     show(f"{'operation':<52} {'slow s':>9} {'fast s':>9} {'ratio':>7}   {'to reach':<16} ok")
     for one in chosen:
         torch.manual_seed(0)  # the same inputs every time
-        slow, fast = measure(*one.forms(), tolerance=one.tolerance)
+        slow, fast = measure(*one.forms(), one.repeats, one.tolerance)
         reached = one.reached(slow, fast)
         everything &= reached
         numbers = f"{slow:9.4f} {fast:9.4f} {slow / fast:7.2f}"

@@ -3,11 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from wsss_lib.labels.boundary_walk import stretched_scores, walk_by_boundaries
 from wsss_lib.labels.pair_paths import path_displacements, path_points
+from wsss_lib.tests.largest_tensor import LargestTensor
 
 
 def dense_walk(scores, boundaries, radius, beta, steps):
@@ -81,20 +80,6 @@ def test_scores_of_nothing_stay_nothing():
 def test_a_walk_smaller_than_the_image():
     with pytest.raises(ValueError, match="do not cover"):
         stretched_scores(torch.rand(1, 3, 3), 4, (13, 12))
-
-
-class LargestTensor(TorchDispatchMode):
-    """The most numbers that any tensor made inside the block holds; a sparse one holds those that it stores."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, torch.Tensor):
-                stored = tensor.numel() if tensor.layout == torch.strided else tensor._nnz()
-                self.numbers = max(self.numbers, stored)
-        return made
 
 
 @pytest.mark.parametrize("height, width", [(24, 32), (48, 64)])

@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from wsss_lib.labels.affinity_labels import pair_labels
 from wsss_lib.labels.pair_paths import path_affinities, path_displacements, path_points
 from wsss_lib.labels.pixel_pairs import pad_for_pairs, pair_displacements, source_area
+from wsss_lib.losses.affinity import affinity_terms
+from wsss_lib.losses.displacement import displacement_terms
+from wsss_lib.tests.largest_tensor import LargestTensor
 
 
 def distance_to_line(point, end):
@@ -77,6 +81,17 @@ def test_nothing_leads_out_of_a_map_that_is_surrounded():
     assert affinities.shape[2] == 12, "all pixels are sources"
     assert affinities[0, displacements.index((0, 1))].view(3, 4)[:, -1].tolist() == [0, 0, 0]
     assert affinities[0, displacements.index((0, 1))].view(3, 4)[:, :-1].eq(1).all()
+
+
+def test_the_losses_at_radius_10_take_the_memory_of_their_affinities():
+    """Forward and backward; the authors keep a table of 27.9 million pixels beside."""
+    displacements = path_displacements(10)
+    logits, fields = torch.randn(1, 128, 128, requires_grad=True), torch.randn(1, 2, 128, 128, requires_grad=True)
+    labels = pair_labels(torch.randint(0, 3, (1, 128, 128)), displacements)
+    with LargestTensor() as largest:
+        terms = affinity_terms(path_affinities(logits.sigmoid(), displacements), labels)
+        sum((terms | displacement_terms(fields, labels, displacements)).values()).backward()
+    assert labels.negative.numel() <= largest.numbers <= 1.5 * len(displacements) * 128 * 128
 
 
 def test_half_precision_gives_single():
