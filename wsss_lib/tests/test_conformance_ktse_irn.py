@@ -4,6 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import wsss_lib.labels.relation_labels
 from wsss_lib.labels.affinity_labels import label_numbers, pair_labels
 from wsss_lib.labels.boundary_walk import stretched_scores, walk_by_boundaries
 from wsss_lib.labels.confidence import confidence_mask, score_margins
@@ -17,6 +18,7 @@ from wsss_lib.losses.displacement import displacement_terms
 from wsss_lib.networks.backbones import build_backbone
 from wsss_lib.networks.irnet import IRNet, boundaries_and_displacements, irnet_from_authors
 from wsss_lib.schedules import poly_sgd
+from wsss_lib.tests.compiled_crf import with_both_crfs
 from wsss_lib.tests.golden_files import conforms
 from wsss_lib.tests.networks.filled import fill_from_names
 from wsss_lib.tests.test_conformance_ktse_dense_crf import check_labels
@@ -180,8 +182,10 @@ def test_relation_labels_without_crf(golden):
         golden.check(f"out_{case}_label", relation_label_map(golden, case, crf=False))
 
 
+@with_both_crfs
 @conforms("ktse/irn_ir_label_crf")
-def test_relation_labels(golden):
+def test_relation_labels(golden, crf, monkeypatch):
+    monkeypatch.setattr(wsss_lib.labels.relation_labels, "dense_crf", crf)
     for case in golden.cases:
         check_labels(golden, f"out_{case}_label", relation_label_map(golden, case, crf=True))
 

@@ -1,20 +1,17 @@
 """Speed of the dense CRF beside the compiled package, whose seconds on a free core stand in where it is missing."""
 
-import importlib.util
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from wsss_lib.labels.dense_crf import alpha_scores, crf_lattices, dense_crf
 from wsss_lib.tests.bench import benchmark
+from wsss_lib.tests.compiled_crf import INSTALLED, compiled_crf
 
-HAS_COMPILED = importlib.util.find_spec("pydensecrf") is not None
 SIZE = (375, 500)
 
 
 def goal(compiled_seconds: float) -> dict[str, float]:
-    return {"ratio": 1 / 3} if HAS_COMPILED else {"seconds": 3 * compiled_seconds}
+    return {"ratio": 1 / 3} if INSTALLED else {"seconds": 3 * compiled_seconds}
 
 
 def photograph() -> torch.Tensor:
@@ -27,23 +24,13 @@ def scores_of(labels: int) -> torch.Tensor:
     return F.interpolate(3 * torch.randn(1, labels, 12, 16), SIZE, mode="bilinear")[0].softmax(0)
 
 
-def compiled(image: torch.Tensor, scores: torch.Tensor) -> np.ndarray:
-    from pydensecrf.densecrf import DenseCRF2D
-
-    crf = DenseCRF2D(SIZE[1], SIZE[0], len(scores))
-    crf.setUnaryEnergy(-scores.clamp(1e-5, 1).log().flatten(1).contiguous().numpy())
-    crf.addPairwiseGaussian(sxy=3, compat=3)
-    crf.addPairwiseBilateral(sxy=80, srgb=13, rgbim=image.numpy(), compat=10)
-    return np.array(crf.inference(10)).reshape(scores.shape)
-
-
 def forms(unaries: torch.Tensor):
     """The compiled package, or where it is not installed one call for each unary; and the library's form."""
     image = photograph()
 
     def slow():
-        if HAS_COMPILED:
-            return np.stack([compiled(image, one) for one in unaries])
+        if INSTALLED:
+            return compiled_crf(image, unaries)
         return torch.stack([dense_crf(image, one, lattices=crf_lattices(image)) for one in unaries])
 
     return slow, lambda: dense_crf(image, unaries)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from wsss_lib.labels.dense_crf import alpha_scores, crf_lattices, dense_crf, label_scores
+from wsss_lib.tests.compiled_crf import compiled_crf, needs_compiled_crf
 
 GAUSSIAN, BILATERAL = (3.0, 3.0), (80.0, 13.0, 10.0)
 
@@ -130,22 +131,12 @@ def test_gradients_flow_through_the_scores():
     assert shift.grad.abs() > 0.1
 
 
-def compiled_crf(image, scores, gaussian, bilateral):
-    """Marginals of pydensecrf; the test is skipped where it is not installed."""
-    package = pytest.importorskip("pydensecrf.densecrf")
-    labels, height, width = scores.shape
-    crf = package.DenseCRF2D(width, height, labels)
-    crf.setUnaryEnergy(-scores.clamp(1e-5, 1).log().flatten(1).contiguous().numpy())
-    crf.addPairwiseGaussian(sxy=gaussian[0], compat=gaussian[1])
-    crf.addPairwiseBilateral(sxy=bilateral[0], srgb=bilateral[1], rgbim=image.numpy(), compat=bilateral[2])
-    return torch.from_numpy(np.array(crf.inference(10))).view_as(scores)
-
-
+@needs_compiled_crf
 @pytest.mark.parametrize("image", [picture(60, 80), torch.zeros(30, 40, 3, dtype=torch.uint8)], ids=["two", "black"])
 @pytest.mark.parametrize("gaussian, bilateral", [(GAUSSIAN, BILATERAL), ((1.0, 3.0), (67.0, 3.0, 4.0))])
 def test_marginals_equal_the_compiled_package(image, gaussian, bilateral):
     scores = noisy_scores(*image.shape[:2])
-    expected = compiled_crf(image, scores, gaussian, bilateral)
+    expected = compiled_crf(image, scores, gaussian=gaussian, bilateral=bilateral)
     found = dense_crf(image, scores, gaussian=gaussian, bilateral=bilateral)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
