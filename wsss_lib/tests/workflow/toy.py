@@ -147,7 +147,8 @@ class Toy:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Environment of the small project's processes, without what the surrounding test run set for itself."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("WSSS_", "SLURM_"))}
+        own = ("WSSS_", "SLURM_", "OMP_NUM_THREADS")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         return clean | {"PYTHONPATH": str(self.root), "CUDA_VISIBLE_DEVICES": ""} | more
 
     def start(self, *words: str, **more: str) -> subprocess.Popen:
