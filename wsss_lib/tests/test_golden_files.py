@@ -1,10 +1,12 @@
 """Every golden file has one test; the comparison itself can fail."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from wsss_lib.tests.conftest import pytest_runtest_call
 from wsss_lib.tests.golden_files import COMMITTED, Golden, names_with_a_test
 
 
@@ -40,14 +42,18 @@ def test_what_was_read_is_known(tmp_path):
     assert "out_d" in golden and golden.unread() == ["out_d"]
 
 
-@pytest.fixture
-def golden(tmp_path) -> Golden:
-    return stored(tmp_path, out_a=np.ones(1))
-
-
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="it reads nothing of its golden file")
-def test_a_test_that_leaves_out_a_result_fails(golden):
-    pass
+def test_a_test_that_leaves_out_a_result_fails(tmp_path):
+    golden = stored(tmp_path, out_a=np.ones(1))
+    item = SimpleNamespace(funcargs={"golden": golden})
+    around = pytest_runtest_call(item)
+    next(around)
+    with pytest.raises(AssertionError, match=r"file\.npz: never compared are out_a"):
+        next(around)
+    around = pytest_runtest_call(item)
+    next(around)
+    golden.check("out_a", [1.0], atol=0.1)
+    with pytest.raises(StopIteration):
+        next(around)
 
 
 @pytest.mark.parametrize("array, reason", [([0.1, 0.2], "zeros"), ([10.1, 10.2], "constant")])
