@@ -121,6 +121,20 @@ def most_side_by_side(inputs: dict[str, Iterable[str]]) -> int:
     return max(Counter(depth.values()).values(), default=1)
 
 
+def longest_ways(seconds: dict[str, float], inputs: dict[str, Iterable[str]]) -> dict[str, float]:
+    """Seconds from the start of a run to the end of the longest chain of runs behind it, of runs with inputs first.
+
+    >>> longest_ways({"cam": 5, "unet": 9, "walk": 6}, {"cam": [], "unet": [], "walk": ["cam"]})
+    {'cam': 11, 'unet': 9, 'walk': 6}
+    """
+    ways = dict(seconds)
+    for run_id in reversed(inputs):
+        for needed in inputs[run_id]:
+            if needed in ways:
+                ways[needed] = max(ways[needed], seconds[needed] + ways[run_id])
+    return ways
+
+
 def list_plan(project: Project, plan: dict[str, PlannedRun], found: dict[str, Status]) -> None:
     """Print what would run and why, what is up to date, and the minutes and megabytes to expect."""
     width = max(map(len, plan))
@@ -270,6 +284,10 @@ class Launch:
         return graph.returncode
 
     def _write_plan(self, batch: list[str]) -> None:
+        ways = longest_ways(
+            {run_id: self.expected[run_id] or 0 for run_id in batch},
+            {run_id: self.plan[run_id].inputs for run_id in batch},
+        )
         runs = {
             run_id: {
                 "parameters": self.plan[run_id].parameters,
@@ -277,6 +295,7 @@ class Launch:
                 "inputs": self.plan[run_id].inputs,
                 "patterns": self.plan[run_id].patterns,
                 "fresh": run_id in self.fresh,
+                "priority": ways[run_id],
                 "minutes": math.ceil(3 * (self.expected[run_id] or 8 * 3600) / 60) + 10,
             }
             for run_id in batch

@@ -87,6 +87,16 @@ def test_a_failing_notebook_stops_only_what_depends_on_it(toy):
     assert code == 0 and "0 runs" in printed and "0 done, 5 up to date, 0 failed" in printed, printed
 
 
+def test_the_longest_way_to_the_end_is_begun_first(toy):
+    for stem, takes in {"10_cam": 20, "16_affinity": 60, "20_break": 70, "21_after": 5}.items():
+        reads = {"16_affinity": {"maps_from": "10_cam/demo"}, "21_after": {"maps_from": "20_break/demo"}}
+        toy.params(stem, "demo", takes=f"{takes} s, 1 MB", **reads.get(stem, {}))
+    code, printed = toy.run("demo", "--jobs", "1")
+    assert code == 0, printed
+    begun = re.findall(r"^running +(\d\d)_", printed, flags=re.MULTILINE)
+    assert begun == ["10", "20", "16", "21", "90"], printed
+
+
 @pytest.mark.parametrize(
     "listing, named",
     [
