@@ -11,6 +11,21 @@ from wsss_lib.labels.pixel_pairs import Displacements, pad_for_pairs, without_pa
 from wsss_lib.labels.random_walk import random_walk, transition_matrix
 
 
+def block_means(maps: Tensor, stride: int) -> Tensor:
+    """Means over blocks of ``stride`` x ``stride`` px; blocks at the right and lower border hold what the image has.
+
+    Args:
+        maps: [K, H, W]; K may be 0.
+
+    Returns:
+        [K, ceil(H / stride), ceil(W / stride)].
+
+    >>> block_means(torch.ones(1, 2, 3), 2)
+    tensor([[[1., 1.]]])
+    """
+    return F.avg_pool2d(maps[:, None], stride, ceil_mode=True)[:, 0]
+
+
 def walk_by_boundaries(
     scores: Tensor, boundaries: Tensor, displacements: Displacements, *, beta: float, steps: Sequence[int]
 ) -> Iterator[Tensor]:
