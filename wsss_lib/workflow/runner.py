@@ -258,9 +258,12 @@ def prose_in(project: Project, folder: Path, source: str) -> str:
 
     Outside the project's folder they would name the folders of this machine: only their texts stay there.
     """
-    sources = Path(os.path.relpath(project.notebooks, folder)).as_posix()
+
+    def from_folder(link: re.Match[str]) -> str:
+        return f"[{link[1]}]({Path(os.path.relpath(project.notebooks / link[2], folder)).as_posix()})"
+
     inside = folder.resolve().is_relative_to(project.root.resolve())
-    return LINK.sub(rf"[\1]({sources}/\2)" if inside else r"\1", source)
+    return LINK.sub(from_folder if inside else r"\1", source)
 
 
 def pages_of(project: Project, folder: Path, run_ids: Iterable[str]) -> dict[str, str]:

@@ -82,7 +82,7 @@ def test_links_to_notebooks_and_parameters_lead_there_and_name_no_folder_of_the_
         folder.mkdir(parents=True)
         (folder / "notebook.ipynb").write_text(page)
     assert "[plain CAM](../../../notebooks/10_cam.ipynb)" in executed_page(project, inside).cells[0].source
-    assert "[options](../../../notebooks/../params/a.csv)" in executed_page(project, inside).cells[0].source
+    assert "[options](../../../params/a.csv)" in executed_page(project, inside).cells[0].source
     texts = source.replace("[plain CAM](10_cam.ipynb)", "plain CAM").replace("[options](../params/a.csv)", "options")
     assert executed_page(project, outside).cells[0].source == texts
     for folder in (inside, outside):
