@@ -14,6 +14,8 @@ from wsss_lib.labels.random_walk import random_walk, transition_matrix
 def block_means(maps: Tensor, stride: int) -> Tensor:
     """Means over blocks of ``stride`` x ``stride`` px; blocks at the right and lower border hold what the image has.
 
+    A map should not fade there; ``affinity_labels.pool_scores`` fills such blocks up with zeros, to mark the padding.
+
     Args:
         maps: [K, H, W]; K may be 0.
 
